@@ -1,0 +1,94 @@
+"""World systems in a run: when each is due, and how those of one priority meet.
+
+A world system gets one tick at the start of a run, also without entities, and later only after a change that it did not make itself. All of
+one priority run together, alone; one that raises does not cancel the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ecs_agent.core.events import WorldSystemFailed
+from ecs_agent.core.schedule import WorldEntry
+from ecs_agent.core.tasks import gather
+
+if TYPE_CHECKING:
+    from ecs_agent.core.world import World
+
+
+@dataclass(slots=True)
+class _Part:
+    """A world system's part in a run: up to which change it has seen, and how often it ran."""
+
+    seen: int = -1
+    ticks: int = 0
+
+
+class Barriers:
+    """The world systems of one run.
+
+    Args:
+        world: what they see.
+        once: each runs exactly once, as in a tick.
+        max_ticks: how often each may run at most; None for no limit.
+    """
+
+    def __init__(self, world: World, *, once: bool, max_ticks: int | None) -> None:
+        self._world = world
+        self._max_ticks = 1 if once else max_ticks
+        self._once = once
+        self._parts = {entry: _Part() for entry in world.schedule.world_systems}
+        self._meeting: list[_Part] = []
+        self._stamp = 0
+        self.failures: list[Exception] = []
+
+    def add(self, entry: WorldEntry) -> None:
+        """Take in a system that was registered during the run."""
+        self._parts[entry] = _Part()
+
+    def changed(self) -> None:
+        """Something changed; whoever meets right now made the change and has seen it."""
+        before = self._stamp
+        self._stamp = before + 1
+        for part in self._meeting:
+            if part.seen == before:
+                part.seen = self._stamp
+
+    def above(self, priority: float) -> int | None:
+        """The lowest priority above this one at which a world system is due."""
+        return min([entry.priority for entry in self._parts if entry.priority > priority and self._due(entry)], default=None) if self._parts else None
+
+    def due(self) -> list[WorldEntry]:
+        """Those that are due at the lowest priority."""
+        found = [entry for entry in self._parts if self._due(entry)]
+        lowest = min([entry.priority for entry in found], default=None)
+        return [entry for entry in found if entry.priority == lowest]
+
+    def _due(self, entry: WorldEntry) -> bool:
+        part = self._parts[entry]
+        if self._max_ticks is not None and part.ticks >= self._max_ticks:
+            return False
+        return self._once or part.seen < self._stamp
+
+    async def meet(self, entries: list[WorldEntry]) -> None:
+        """Run them together; what they raise is kept in `failures`. Afterwards every entity is compared, since they may have changed any in place."""
+        self._meeting = [self._parts[entry] for entry in entries]
+        for part in self._meeting:
+            part.ticks += 1
+            part.seen = self._stamp
+        try:
+            failures = await gather([self._process(entry) for entry in entries])
+            for row in list(self._world.rows.values()):
+                self._world.compare(row)
+        finally:
+            self._meeting = []
+        self.failures += [error for error in failures if error is not None]
+
+    async def _process(self, entry: WorldEntry) -> Exception | None:
+        try:
+            await entry.system.process(self._world)
+        except Exception as error:  # noqa: BLE001 - one raising system does not cancel the others
+            self._world.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {error}"))
+            return error
+        return None

@@ -1,0 +1,279 @@
+"""The engine: how entities move through the schedule, each at its own pace, and meet only at world systems.
+
+* An entity with something due has a *driver*, one task that makes its calls one after another; with nothing due it has none.
+* A step goes from the lowest priority upwards; what becomes due again at a priority already passed waits for the next step.
+* Due systems of one priority run together when none writes what another touches, else in registration order.
+* A barrier waits until no driver runs and nobody has anything due below it; then the world systems of its priority run together, alone.
+* Before the engine ends or sleeps, every entity is compared and matched once more, so edits from outside are found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ecs_agent.core.barriers import Barriers
+from ecs_agent.core.calls import Calls
+from ecs_agent.core.entity import Row
+from ecs_agent.core.life import START, EndReason, Life, Outcome
+from ecs_agent.core.schedule import EntityEntry, Entry, WorldEntry
+from ecs_agent.core.tasks import cancel_all, gather
+from ecs_agent.errors import WorldBusyError
+from ecs_agent.types import EntityId
+
+if TYPE_CHECKING:
+    from ecs_agent.core.world import World
+
+
+class Engine:
+    """One run or one tick of a world.
+
+    Args:
+        world: what to move.
+        one_step: end each entity after one step, and run each world system once.
+        max_ticks: steps per entity and ticks per world system after which each of them ends; None for no limit.
+        grace: seconds a cancelled call, and at the end a handler, may take before it is left behind.
+
+    Raises:
+        WorldBusyError: a run or a tick is active already.
+    """
+
+    def __init__(self, world: World, *, one_step: bool = False, max_ticks: int | None = None, grace: float = 5.0) -> None:
+        if world.engine is not None:
+            raise WorldBusyError("a run or tick is already active in this world; await it, or use another World")
+        self.loop = asyncio.get_running_loop()
+        self._world = world
+        self._one_step = one_step
+        self._max_ticks = max_ticks
+        self._grace = grace
+        self._calls = Calls(world, grace, self._leaked)
+        self._barriers = Barriers(world, once=one_step, max_ticks=max_ticks)
+        self._lives: dict[EntityId, Life] = {}
+        self._ready: deque[Life] = deque()
+        self._driving = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._over: asyncio.Future[None] = self.loop.create_future()
+        self._stop_reason: EndReason | None = None
+        self._fault: Exception | None = None
+
+    # What the World tells the engine
+
+    def changed(self, row: Row) -> None:
+        """An entity changed: look whether something is due on it."""
+        self._barriers.changed()
+        self._enqueue(row)
+
+    def gone(self, row: Row) -> None:
+        """An entity was deleted."""
+        self._barriers.changed()
+        life = self._lives.pop(row.id, None)
+        if life is not None:
+            life.ended = EndReason.DELETED
+            life.release()
+        self._awake()
+
+    def forgive(self, row: Row) -> None:
+        """New input for an entity: its failures and limits no longer count."""
+        life = self._lives.get(row.id)
+        if life is not None:
+            life.forgive()
+
+    def registered(self, entry: Entry) -> None:
+        """A system was added during the run."""
+        if isinstance(entry, WorldEntry):
+            self._barriers.add(entry)
+            self._awake()
+        for row in self._world.rows.values():
+            self._enqueue(row)
+
+    # Running
+
+    async def run(self, *, forever: bool = False) -> dict[EntityId, Outcome]:
+        """Move every entity until nothing is due, or, with `forever`, until stopped; then return how each came to rest."""
+        self._world.engine = self
+        try:
+            for row in list(self._world.rows.values()):
+                self._enqueue(row)
+            await self._turn_over(forever=forever)
+            if self._stop_reason is None:
+                await self._world.event_bus.drain(self._grace)
+        finally:
+            await self._end()
+        if self._fault is not None:
+            raise self._fault
+        return {entity: life.outcome() for entity, life in self._lives.items()}
+
+    async def _turn_over(self, *, forever: bool) -> None:
+        while self._stop_reason is None and self._fault is None:
+            self._start_ready()
+            if self._driving:
+                await self._sleep()
+            elif group := self._barriers.due():
+                await self._meet(group)
+            elif not self._sweep():
+                if not forever:
+                    return
+                await self._sleep()
+
+    async def _meet(self, group: list[WorldEntry]) -> None:
+        await self._barriers.meet(group)
+        if self._barriers.failures:
+            self.stop_soon(EndReason.SYSTEM_FAILED)
+        for life in self._lives.values():
+            if life.parked:
+                life.parked = False
+                self._enqueue(life.row)
+
+    @property
+    def failures(self) -> list[Exception]:
+        """What world systems raised."""
+        return self._barriers.failures
+
+    async def stop(self, reason: EndReason = EndReason.STOPPED) -> None:
+        """End the run: cancel every call and wait until the run is over."""
+        self.stop_soon(reason)
+        await asyncio.shield(self._over)
+
+    def stop_soon(self, reason: EndReason) -> None:
+        """End the run without waiting for it; the first reason counts."""
+        if self._stop_reason is None:
+            self._stop_reason = reason
+            self._awake()
+
+    def settled(self, entity: EntityId) -> asyncio.Future[Outcome]:
+        """A future of how an entity comes to rest; done at once when nothing is due on it."""
+        future: asyncio.Future[Outcome] = self.loop.create_future()
+        life = self._lives.get(entity)
+        if life is None:
+            future.set_result(Outcome(EndReason.IDLE if self._world.has_entity(entity) else EndReason.DELETED))
+        elif life.at_rest:
+            future.set_result(life.outcome())
+        else:
+            life.waiters.append(future)
+        return future
+
+    async def _end(self) -> None:
+        unfinished = [life for life in self._lives.values() if not life.at_rest]
+        for life in unfinished:
+            life.ended = life.ended or self._stop_reason or EndReason.STOPPED
+        try:
+            await cancel_all([life.driver for life in unfinished if life.driver is not None], self._grace)
+        finally:
+            self._world.engine = None
+            for life in self._lives.values():
+                life.release()
+            self._over.set_result(None)
+
+    async def _sleep(self) -> None:
+        self._wake = self.loop.create_future()
+        try:
+            await self._wake
+        finally:
+            self._wake = None
+
+    def _awake(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _sweep(self) -> bool:
+        """Compare every entity once more; whether something is to be looked at."""
+        for row in list(self._world.rows.values()):
+            self._world.compare(row)
+        return bool(self._ready)
+
+    # What is due
+
+    def _enqueue(self, row: Row) -> None:
+        life = self._lives.get(row.id)
+        if life is None:
+            if not self._world.schedule.concerns(row.types):
+                return
+            life = self._lives[row.id] = Life(row)
+        if life.at_rest and life.ended is None and not life.stepped:
+            life.queued = True
+            self._ready.append(life)
+            self._awake()
+
+    def _start_ready(self) -> None:
+        while self._ready:
+            life = self._ready.popleft()
+            life.queued = False
+            group = self._next(life)
+            if group:
+                self._driving += 1
+                life.driver = self.loop.create_task(self._drive(life, group), name=f"entity {life.row.id}")
+            elif not life.parked:
+                life.release()
+
+    async def _drive(self, life: Life, group: list[EntityEntry] | None) -> None:
+        try:
+            while group is not None:
+                if not group:
+                    await asyncio.sleep(0)  # a system that never suspends must not keep the others from running
+                elif len(group) == 1:
+                    await self._calls.make(life, group[0])
+                else:
+                    await gather([self._calls.make(life, entry) for entry in group])
+                if life.driver is not asyncio.current_task():
+                    return  # this driver was left behind with a call that would not end
+                group = self._next(life)
+        except Exception as error:  # noqa: BLE001 - a fault of the engine itself must end the run loudly
+            self._fault = error
+        finally:
+            if life.driver is asyncio.current_task():
+                self._retire(life)
+
+    def _retire(self, life: Life) -> None:
+        life.driver = None
+        self._driving -= 1
+        if not life.parked:
+            life.release()
+        self._awake()
+
+    def _leaked(self, life: Life) -> None:
+        if life.driver is not None:
+            self._retire(life)
+            self._enqueue(life.row)
+
+    def _next(self, life: Life) -> list[EntityEntry] | None:
+        """The calls to make now: a group of one priority; [] at the end of a step; None when nothing is due, or the entity waits at a barrier."""
+        row, types = life.row, life.row.types
+        if life.ended is not None or not self._world.has_entity(row.id):
+            return None
+        group: list[EntityEntry] = []
+        barrier = self._barriers.above(life.place[0])
+        for entry in self._world.schedule.matching(types):
+            if entry.place <= life.place:
+                continue
+            if group and (entry.priority != group[0].priority or any(entry.spec.conflicts(other.spec) for other in group)):
+                break
+            due = self._calls.due(life, entry)
+            if row.types is not types:
+                return self._next(life)  # a predicate failed, and the failure is a component
+            if due and barrier is not None and entry.priority >= barrier:
+                life.parked = True
+                return None
+            if due:
+                group.append(entry)
+        if not group:
+            return self._step_over(life)
+        return self._begin(life, group)
+
+    def _begin(self, life: Life, group: list[EntityEntry]) -> list[EntityEntry] | None:
+        if life.place == START:
+            if self._max_ticks is not None and life.steps >= self._max_ticks:
+                life.ended = EndReason.MAX_TICKS
+                return None
+            life.steps += 1
+        life.place = group[-1].place
+        return group
+
+    def _step_over(self, life: Life) -> list[EntityEntry] | None:
+        if life.place == START:
+            return None
+        life.place = START
+        if self._one_step:
+            life.stepped = True
+            return None
+        return []

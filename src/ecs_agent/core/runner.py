@@ -1,0 +1,108 @@
+"""Runner: moves a world until every agent is at rest, and never spins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ecs_agent.core.engine import Engine
+from ecs_agent.core.life import EndReason, Outcome
+from ecs_agent.core.world import World
+from ecs_agent.types import EntityId
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult(Mapping[EntityId, Outcome]):
+    """How a run ended: for each entity its `Outcome`, and in `system_errors` what world systems raised (they end the run)."""
+
+    outcomes: Mapping[EntityId, Outcome]
+    system_errors: tuple[Exception, ...] = ()
+
+    def __getitem__(self, entity: EntityId) -> Outcome:
+        return self.outcomes[entity]
+
+    def __iter__(self) -> Iterator[EntityId]:
+        return iter(self.outcomes)
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    @property
+    def errors(self) -> dict[EntityId, BaseException]:
+        """The entities whose last call failed, with what it raised."""
+        return {entity: outcome.error for entity, outcome in self.outcomes.items() if outcome.error is not None}
+
+
+class Runner:
+    """Runs worlds.
+
+    Args:
+        grace: seconds a cancelled call may take to end before it is left behind and reported.
+    """
+
+    def __init__(self, *, grace: float = 5.0) -> None:
+        self._grace = grace
+
+    async def run(self, world: World, max_ticks: int | None = None, *, deadline: float | None = None) -> RunResult:
+        """Run until nothing is due any more. Failures end up in the result; nothing an agent or a system does is raised here.
+
+        Args:
+            world: the world to run.
+            max_ticks: at most so many steps of each entity and ticks of each world system; None for no limit.
+            deadline: seconds after which running calls are cancelled; None for none.
+
+        Raises:
+            WorldBusyError: a run or a tick is active in this world.
+        """
+        if max_ticks is not None and max_ticks < 0:
+            raise ValueError(f"max_ticks is {max_ticks}; it must be 0 or more, or None for no limit")
+        engine = Engine(world, max_ticks=max_ticks, grace=self._grace)
+        timer = engine.loop.call_later(deadline, engine.stop_soon, EndReason.DEADLINE) if deadline is not None else None
+        try:
+            return RunResult(await engine.run(), tuple(engine.failures))
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def serve(self, world: World) -> RunResult:
+        """Run, and when nothing is due sleep until something changes; ends when the world is closed, a world system raises, or by a cancel.
+
+        Raises:
+            WorldBusyError: a run or a tick is active in this world.
+        """
+        engine = Engine(world, grace=self._grace)
+        return RunResult(await engine.run(forever=True), tuple(engine.failures))
+
+
+class Service:
+    """Keeps a world running in the background while somebody holds it; the last one to leave stops it.
+
+    Args:
+        world: the world to run.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._holders = 0
+        self._task: asyncio.Task[RunResult] | None = None
+
+    async def acquire(self) -> Engine:
+        """Start the run unless one is active, and return it."""
+        self._holders += 1
+        while (engine := self._world.engine) is None:
+            if self._task is None or self._task.done():
+                self._task = asyncio.get_running_loop().create_task(Runner().serve(self._world), name="world")
+            await asyncio.sleep(0)
+        return engine
+
+    async def release(self) -> None:
+        """Leave; stops the run when nobody else is left and it was started here."""
+        self._holders -= 1
+        task = self._task
+        if self._holders or task is None:
+            return
+        self._task = None
+        if not task.done() and self._world.engine is not None:
+            await self._world.engine.stop()
+        await task

@@ -1,0 +1,139 @@
+"""The schedule: the registered systems in order, and which of them an entity meets.
+
+Order is priority, then registration. Which entity systems concern an entity follows from the types of its components alone, so it is looked
+up once per set of types (an archetype) and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from ecs_agent.core.component import ErrorComponent, QuarantineComponent
+from ecs_agent.core.entity import Entity, Row
+from ecs_agent.core.system import Access, System, spec_of
+from ecs_agent.errors import SystemDefinitionError
+
+
+class EntityEntry:
+    """A registered entity system. Compared by identity: the same function may be registered in two worlds."""
+
+    __slots__ = ("call", "index", "name", "parameters", "priority", "required", "settle", "spec", "stopping", "unwanted", "when", "writes")
+
+    def __init__(self, system: Callable[..., Awaitable[None]], name: str, priority: int, index: int) -> None:
+        spec = spec_of(system)
+        if spec is None:
+            raise SystemDefinitionError(f"{name} is not an entity system; decorate it with @system")
+        self.call = system
+        self.name = name
+        self.priority = priority
+        self.index = index
+        self.spec = spec
+        self.when = spec.when
+        self.parameters = spec.parameters
+        self.required = frozenset(spec.required)
+        self.unwanted = frozenset(spec.excluded)
+        self.stopping = self.unwanted - {ErrorComponent, QuarantineComponent}
+        self.writes = tuple(p.type for p in spec.components if not p.read)
+        self.settle: Callable[[Entity], None] | None = getattr(system, "settle", None)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where in a step this system stands."""
+        return self.priority, self.index
+
+    def matches(self, types: frozenset[type]) -> bool:
+        """Whether an entity with these components is one of this system's."""
+        return self.required <= types and self.unwanted.isdisjoint(types)
+
+    def goes_on(self, types: frozenset[type]) -> bool:
+        """Whether a running call may go on: another system's failure keeps new calls away, but does not stop this one."""
+        return self.required <= types and self.stopping.isdisjoint(types)
+
+    def arguments(self, row: Row, lease: Entity) -> list[object]:
+        """The call's arguments."""
+        held = row.components
+        return [lease if p.access is Access.LEASE else held.get(p.type) for p in self.parameters]
+
+    def wanted(self, row: Row) -> bool:
+        """Whether the `when` of this system is true, or, without one, whether the entity changed since its last call began."""
+        if self.when is None:
+            return row.stamp > row.seen.get(self, -1)
+        held = row.components
+        return bool(self.when(*[held.get(p.type) for p in self.parameters if p.access is not Access.LEASE]))
+
+
+class WorldEntry:
+    """A registered world system: a barrier at its priority."""
+
+    __slots__ = ("index", "name", "priority", "system")
+
+    def __init__(self, system: System, name: str, priority: int, index: int) -> None:
+        self.system = system
+        self.name = name
+        self.priority = priority
+        self.index = index
+
+
+Entry: TypeAlias = EntityEntry | WorldEntry
+
+
+class Schedule:
+    """All systems of a world."""
+
+    def __init__(self) -> None:
+        self.entity_systems: list[EntityEntry] = []
+        self.world_systems: list[WorldEntry] = []
+        self._by_types: dict[frozenset[type], tuple[EntityEntry, ...]] = {}
+
+    def register(self, system: object, priority: int | None = None) -> Entry:
+        """Take in a system; see `World.register_system`."""
+        name = getattr(system, "__name__", None) or type(system).__name__
+        index = len(self.entity_systems) + len(self.world_systems)
+        spec = spec_of(system)
+        chosen = _first_known(priority, getattr(system, "priority", None), spec.priority if spec else None)
+        if spec is not None and callable(system):
+            entry = EntityEntry(system, name, chosen, index)
+            self.entity_systems.append(entry)
+            self.entity_systems.sort(key=lambda e: e.place)
+            self._by_types.clear()
+            return entry
+        if not isinstance(system, System):
+            raise SystemDefinitionError(
+                f"{name} is no system: decorate an async function with @system, or give an object with 'async def process(self, world)'"
+            )
+        world_entry = WorldEntry(system, name, chosen, index)
+        self.world_systems.append(world_entry)
+        self.world_systems.sort(key=lambda e: (e.priority, e.index))
+        return world_entry
+
+    def matching(self, types: frozenset[type]) -> tuple[EntityEntry, ...]:
+        """The entity systems that concern an entity with these components, in order."""
+        found = self._by_types.get(types)
+        if found is None:
+            if len(self._by_types) >= 10_000:
+                self._by_types.clear()
+            found = self._by_types[types] = tuple([entry for entry in self.entity_systems if entry.matches(types)])
+        return found
+
+    def concerns(self, types: frozenset[type]) -> bool:
+        """Whether an entity with these components is, was or can come to be of any entity system's concern."""
+        return any(entry.required <= types for entry in self.entity_systems)
+
+    def explain(self) -> str:
+        """The systems in order, each with what it requires, refuses and waits for, and a warning at every barrier."""
+        entries: list[Entry] = sorted([*self.entity_systems, *self.world_systems], key=lambda entry: (entry.priority, entry.index))
+        return "\n".join([f"{'priority':>8}  system", *[f"{entry.priority:>8}  {entry.name}{_description(entry)}" for entry in entries]])
+
+
+def _first_known(*candidates: int | None) -> int:
+    return next((c for c in candidates if c is not None), 0)
+
+
+def _description(entry: Entry) -> str:
+    if isinstance(entry, WorldEntry):
+        return "  [barrier: every agent waits here for all others; an entity system does not]"
+    words = [f"{'reads' if p.read else 'has'} {p.type.__name__}{'?' if p.access is Access.OPTIONAL else ''}" for p in entry.spec.components]
+    words += [f"without {t.__name__}" for t in entry.spec.without]
+    words += ["when its predicate holds"] if entry.when else ["after a change"]
+    return "  (" + ", ".join(words) + ")"

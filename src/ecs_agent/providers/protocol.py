@@ -1,0 +1,77 @@
+"""The one thing an agent needs of a provider: `complete()`.
+
+Any object with this method is a provider; nothing has to be inherited. Options that a provider does not know it refuses or ignores by its
+own rules; ours refuse unknown names, so that a typing mistake is not silently a default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
+
+from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
+
+
+class RequestOptions(TypedDict, total=False):
+    """What may be asked of a model beside the conversation. An option that is not given is not sent.
+
+    `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` is the wire object of a structured answer and
+    cannot be combined with streaming. `extra_body` is merged into the request's JSON last, `extra_headers` into its headers.
+    The timeouts, in seconds, replace the provider's own for this request; None means no limit.
+    """
+
+    tools: Sequence[ToolSchema] | None
+    tool_choice: str | None
+    parallel_tool_calls: bool | None
+    response_format: JsonObject | None
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    stop: str | Sequence[str] | None
+    seed: int | None
+    logit_bias: Mapping[str, float] | None
+    metadata: Mapping[str, str] | None
+    reasoning_effort: str | None
+    extra_body: JsonObject | None
+    extra_headers: Mapping[str, str] | None
+    read_timeout: float | None
+    first_delta_timeout: float | None
+    total_timeout: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """Everything a codec needs to write a request."""
+
+    model: str
+    messages: Sequence[Message]
+    stream: bool = False
+    options: RequestOptions = field(default_factory=RequestOptions)
+
+
+@runtime_checkable
+class LLMProvider(Protocol):
+    """Asks a model.
+
+    `complete(messages)` returns the whole answer; `complete(messages, stream=True)` sends the request, checks status and headers, and returns
+    an async iterator of deltas, which is a `CompletionStream` in all providers of this package.
+
+    Raises:
+        ProviderError: the request was refused (from the call) or the answer broke off (from the iteration).
+        UnsupportedFeatureError: `stream=True` together with `response_format`, before anything is sent.
+    """
+
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> AsyncIterator[StreamDelta]: ...
+    @overload
+    async def complete(
+        self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]
+    ) -> CompletionResult | AsyncIterator[StreamDelta]: ...
+    async def complete(
+        self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
+    ) -> CompletionResult | AsyncIterator[StreamDelta]:
+        """Ask the model; see the class."""
+        ...
