@@ -6,6 +6,8 @@ one priority run together, alone; one that raises does not cancel the others.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,14 +34,17 @@ class Barriers:
         world: what they see.
         once: each runs exactly once, as in a tick.
         max_ticks: how often each may run at most; None for no limit.
+        ending: whether the run is being ended, so that a cancel which reaches a system comes from outside of it.
     """
 
-    def __init__(self, world: World, *, once: bool, max_ticks: int | None) -> None:
+    def __init__(self, world: World, *, once: bool, max_ticks: int | None, ending: Callable[[], bool]) -> None:
         self._world = world
+        self._ending = ending
         self._max_ticks = 1 if once else max_ticks
         self._once = once
         self._parts = {entry: _Part() for entry in world.schedule.world_systems}
         self._meeting: list[_Part] = []
+        self._acting: dict[asyncio.Task[object] | None, _Part] = {}
         self._stamp = 0
         self.failures: list[Exception] = []
 
@@ -48,10 +53,13 @@ class Barriers:
         self._parts[entry] = _Part()
 
     def changed(self) -> None:
-        """Something changed; whoever meets right now made the change and has seen it."""
+        """Something changed. The system that made the change has seen it; when it is unclear which of those that meet did, all have."""
         before = self._stamp
         self._stamp = before + 1
-        for part in self._meeting:
+        if not self._meeting:
+            return
+        acting = self._acting.get(asyncio.current_task())
+        for part in self._meeting if acting is None else (acting,):
             if part.seen == before:
                 part.seen = self._stamp
 
@@ -78,17 +86,28 @@ class Barriers:
             part.ticks += 1
             part.seen = self._stamp
         try:
-            failures = await gather([self._process(entry) for entry in entries])
+            failures = [await self._process(entries[0])] if len(entries) == 1 else await gather([self._process(entry) for entry in entries])
             for row in list(self._world.rows.values()):
                 self._world.compare(row)
         finally:
             self._meeting = []
+            self._acting.clear()
         self.failures += [error for error in failures if error is not None]
 
     async def _process(self, entry: WorldEntry) -> Exception | None:
+        self._acting[asyncio.current_task()] = self._parts[entry]
         try:
             await entry.system.process(self._world)
-        except Exception as error:  # noqa: BLE001 - one raising system does not cancel the others
+        except (Exception, SystemExit, asyncio.CancelledError) as error:  # one that raises does not cancel the others
+            if isinstance(error, asyncio.CancelledError) and self._ending():
+                raise
             self._world.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {error}"))
-            return error
+            return error if isinstance(error, Exception) else _as_exception(entry, error)
         return None
+
+
+def _as_exception(entry: WorldEntry, error: BaseException) -> Exception:
+    """What stands for a SystemExit, or a CancelledError that nobody sent: raised as they are, both would end more than this run."""
+    failure = RuntimeError(f"{entry.name} raised {error!r}")
+    failure.__cause__ = error
+    return failure

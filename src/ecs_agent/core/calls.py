@@ -35,13 +35,15 @@ class Calls:
     Args:
         world: where they write.
         grace: seconds a cancelled call may take to end before it is left behind.
-        on_leak: told of a life whose call was left behind, so that it gets a new driver.
+        on_leak: told of a life whose driver waits for nothing but calls that were left behind, so that it gets a new one.
+        ending: whether the run is being ended, so that a cancel which reaches a call comes from outside of it.
     """
 
-    def __init__(self, world: World, grace: float, on_leak: Callable[[Life], None]) -> None:
+    def __init__(self, world: World, grace: float, on_leak: Callable[[Life], None], ending: Callable[[], bool]) -> None:
         self._world = world
         self._grace = grace
         self._on_leak = on_leak
+        self._ending = ending
 
     def due(self, life: Life, entry: EntityEntry) -> bool:
         """Whether a system that matches has something to do; a `when` that raises or stays true without effect is a failure."""
@@ -50,7 +52,7 @@ class Calls:
             return False
         try:
             wanted = entry.wanted(row)
-        except Exception as error:  # noqa: BLE001 - a predicate is the user's code
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a predicate is the user's code
             self.failed(life, entry, error)
             return False
         if entry.when is None:
@@ -66,6 +68,8 @@ class Calls:
         """Call a system on an entity. Raises nothing but a cancel from outside."""
         row, task = life.row, asyncio.current_task()
         assert task is not None  # noqa: S101 - the engine runs in tasks
+        if not self._world.has_entity(row.id) or not entry.matches(row.types):
+            return  # it changed between being found due and now
         call = Call(entry, Entity(self._world, row, entry), task, lambda cancelled: self._watch(life, cancelled))
         cancels_before = task.cancelling()
         row.calls.append(call)
@@ -78,15 +82,24 @@ class Calls:
             await entry.call(*entry.arguments(row, call.lease))
         except (Exception, SystemExit, asyncio.CancelledError) as caught:  # noqa: BLE001 - a system may raise anything; it fails its entity only
             error = caught
+        except BaseException:  # the process is being ended (KeyboardInterrupt), or its loop was closed over us (GeneratorExit)
+            call.lease.revoke()
+            row.calls.remove(call)
+            raise
         if call.leaked:
             return
-        from_outside = isinstance(error, asyncio.CancelledError) and call.reason is None and task.cancelling() > cancels_before
+        cancelled = isinstance(error, asyncio.CancelledError) and call.reason is None and task.cancelling() > cancels_before
+        from_outside = cancelled and self._ending()
         if call.reason is not None:
             await _absorb_cancel(task, arrived=isinstance(error, asyncio.CancelledError))
+        elif cancelled and not from_outside:
+            _uncancel(task, cancels_before)  # the call cancelled the task it runs in: its own failure, and not its driver's end
         self._finish(life, call, error, stopped=from_outside or call.reason is not None)
         if from_outside and error is not None:
             row.seen.pop(entry, None)  # the work was not done: the next run makes this call again
             raise error
+        if life.stuck and not row.calls:
+            self._on_leak(life)
 
     def _finish(self, life: Life, call: Call, error: BaseException | None, *, stopped: bool) -> None:
         row, entry = life.row, call.entry
@@ -108,7 +121,7 @@ class Calls:
         lease = Entity(self._world, life.row, entry)
         try:
             entry.settle(lease)
-        except Exception as error:  # noqa: BLE001 - as for a call
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as for a call
             self.failed(life, entry, error)
         finally:
             lease.revoke()
@@ -135,14 +148,28 @@ class Calls:
     def _watch(self, life: Life, call: Call) -> None:
         call.timer = asyncio.get_running_loop().call_later(self._grace, self._leave_behind, life, call)
 
+    def abandon(self, life: Life) -> None:
+        """Leave behind what still runs on an entity at the end of a run; the next run makes these calls again."""
+        for call in list(life.row.calls):
+            life.row.seen.pop(call.entry, None)
+            self._leave_behind(life, call)
+
     def _leave_behind(self, life: Life, call: Call) -> None:
+        row, leaked = life.row, CallLeaked(life.row.id, call.entry.name)
         call.leaked = True
-        life.row.calls.remove(call)
-        _logger.error("%s on entity %s did not end within %s s after its cancel", call.entry.name, life.row.id, self._grace)
-        if self._world.has_entity(life.row.id):
-            self._world.record(life.row, CallLeaked(life.row.id, call.entry.name))
+        call.lease.revoke()
+        if call.timer is not None:
+            call.timer.cancel()
+        row.calls.remove(call)
+        _logger.error("%s on entity %s did not end within %s s after its cancel", call.entry.name, row.id, self._grace)
+        if self._world.has_entity(row.id):
+            self._world.record(row, leaked)
             self._settle(life, call.entry)
-        self._on_leak(life)
+        else:
+            self._world.report(leaked)
+        life.stuck = True
+        if not row.calls:
+            self._on_leak(life)
 
 
 async def _absorb_cancel(task: asyncio.Task[object], *, arrived: bool) -> None:
@@ -156,3 +183,8 @@ async def _absorb_cancel(task: asyncio.Task[object], *, arrived: bool) -> None:
         except asyncio.CancelledError:
             pass  # ours: it was meant for the call that has ended
     task.uncancel()
+
+
+def _uncancel(task: asyncio.Task[object], count: int) -> None:
+    while task.cancelling() > count:
+        task.uncancel()

@@ -2,17 +2,19 @@
 
 A change inside a component ("conversation.messages.append(…)") raises no signal. So the kernel keeps a shallow copy of the fields of each
 component and compares at system boundaries. The comparison runs in C and takes the identity short cut for each element, so it is cheap as
-long as elements are frozen or replaced. Nested lists, dicts and sets are copied along; what is mutated inside other objects is not seen
-and needs `touch`.
+long as elements are frozen or replaced. Nested containers of the standard library are copied along; what is mutated inside other objects is
+not seen and needs `touch`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Snapshot: TypeAlias = tuple[Any, ...]
@@ -49,42 +51,66 @@ class QuarantineComponent:
 HALTING: tuple[type, ...] = (TerminalComponent, ErrorComponent, QuarantineComponent)
 """Components that keep every system away which does not name them in its signature."""
 
-_NESTED = (list, dict, set)
+_ABSENT = object()
+
+
+def _names(component_type: Any) -> list[str]:
+    if dataclasses.is_dataclass(component_type):
+        return [field.name for field in dataclasses.fields(component_type)]
+    return list(getattr(component_type, "__annotations__", ()))
 
 
 @lru_cache(maxsize=4096)
-def _reader(component_type: Any) -> Callable[[Any], Any]:
-    """How to read all fields of a type at once: a tuple of values (the bare value for a single field)."""
-    if dataclasses.is_dataclass(component_type):
-        names = [field.name for field in dataclasses.fields(component_type)]
-    else:
-        names = list(getattr(component_type, "__annotations__", ()))
-    if not names:
-        return lambda _: ()
-    return attrgetter(*names)
+def _reader(component_type: Hashable) -> Callable[[object], Snapshot]:
+    """How to read all fields of a type at once."""
+    names = _names(component_type)
+    if len(names) == 1:
+        read = attrgetter(names[0])
+        return lambda component: (read(component),)
+    return attrgetter(*names) if names else lambda _: ()
 
 
-def _copied(value: Any) -> Any:
-    kind = type(value)
-    if kind is list:
-        return [_copied(item) if type(item) in _NESTED else item for item in value]
-    if kind is dict:
-        return {key: _copied(item) if type(item) in _NESTED else item for key, item in value.items()}
-    if kind is set:
-        return set(value)
-    return value
-
-
-def snapshot(component: Any) -> Snapshot:
-    """The fields of a component as they are now, safe from later changes in place."""
-    values = _reader(type(component))(component)
-    return tuple([_copied(value) for value in values]) if type(values) is tuple else (_copied(values),)
-
-
-def differs(component: Any, before: Snapshot) -> bool:
-    """Whether a component's fields are no longer what they were; a comparison that fails counts as a difference."""
-    values = _reader(type(component))(component)
+def _values(component: Any) -> Snapshot:
     try:
-        return bool((values if type(values) is tuple else (values,)) != before)
+        return _reader(component.__class__)(component)
+    except AttributeError:  # a field was deleted, or never set
+        return tuple([getattr(component, name, _ABSENT) for name in _names(component.__class__)])
+
+
+def _copied_list(value: list[Any]) -> list[Any]:
+    return [_copied(item) if type(item) in _COPY else item for item in value]
+
+
+def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
+    return {key: _copied(item) if type(item) in _COPY else item for key, item in value.items()}
+
+
+_COPY: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
+    {
+        list: _copied_list,
+        deque: lambda value: deque(_copied_list(value)),
+        dict: _copied_dict,
+        defaultdict: _copied_dict,
+        OrderedDict: lambda value: OrderedDict(_copied_dict(value)),
+        set: set,
+        bytearray: bytes,
+    }
+)
+
+
+def _copied(value: object) -> Any:
+    copy = _COPY.get(type(value))
+    return value if copy is None else copy(value)
+
+
+def snapshot(component: object) -> Snapshot:
+    """The fields of a component as they are now, safe from later changes in place."""
+    return tuple([_copied(value) for value in _values(component)])
+
+
+def differs(component: object, before: Snapshot) -> bool:
+    """Whether a component's fields are no longer what they were; a comparison that fails counts as a difference."""
+    try:
+        return bool(_values(component) != before)
     except Exception:  # noqa: BLE001 - a foreign __eq__ may raise anything, as arrays do
         return True

@@ -5,6 +5,7 @@
 * Due systems of one priority run together when none writes what another touches, else in registration order.
 * A barrier waits until no driver runs and nobody has anything due below it; then the world systems of its priority run together, alone.
 * Before the engine ends or sleeps, every entity is compared and matched once more, so edits from outside are found.
+* A run ends when nothing is due and no handler is busy; what a handler changes is still taken up.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING
 from ecs_agent.core.barriers import Barriers
 from ecs_agent.core.calls import Calls
 from ecs_agent.core.entity import Row
+from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.life import START, EndReason, Life, Outcome
 from ecs_agent.core.schedule import EntityEntry, Entry, WorldEntry
 from ecs_agent.core.tasks import cancel_all, gather
-from ecs_agent.errors import WorldBusyError
+from ecs_agent.errors import WorldBusyError, WorldClosedError
 from ecs_agent.types import EntityId
 
 if TYPE_CHECKING:
@@ -37,21 +39,26 @@ class Engine:
 
     Raises:
         WorldBusyError: a run or a tick is active already.
+        WorldClosedError: the world was closed.
     """
 
     def __init__(self, world: World, *, one_step: bool = False, max_ticks: int | None = None, grace: float = 5.0) -> None:
         if world.engine is not None:
             raise WorldBusyError("a run or tick is already active in this world; await it, or use another World")
+        if world.closed:
+            raise WorldClosedError("this world was closed; create a new one")
         self.loop = asyncio.get_running_loop()
+        self.one_step = one_step
+        self._task = asyncio.current_task()
+        self._cancels = self._task.cancelling() if self._task is not None else 0
         self._world = world
-        self._one_step = one_step
         self._max_ticks = max_ticks
         self._grace = grace
-        self._calls = Calls(world, grace, self._leaked)
-        self._barriers = Barriers(world, once=one_step, max_ticks=max_ticks)
+        self._calls = Calls(world, grace, self._leaked, self._ending)
+        self._barriers = Barriers(world, once=one_step, max_ticks=max_ticks, ending=self._ending)
         self._lives: dict[EntityId, Life] = {}
         self._ready: deque[Life] = deque()
-        self._driving = 0
+        self._driving: dict[Life, None] = {}
         self._wake: asyncio.Future[None] | None = None
         self._over: asyncio.Future[None] = self.loop.create_future()
         self._stop_reason: EndReason | None = None
@@ -63,6 +70,8 @@ class Engine:
         """An entity changed: look whether something is due on it."""
         self._barriers.changed()
         self._enqueue(row)
+        if not self._driving:
+            self._awake()  # a world system may be due although no entity system is
 
     def gone(self, row: Row) -> None:
         """An entity was deleted."""
@@ -93,11 +102,10 @@ class Engine:
         """Move every entity until nothing is due, or, with `forever`, until stopped; then return how each came to rest."""
         self._world.engine = self
         try:
+            self._world.event_bus.resume()
             for row in list(self._world.rows.values()):
                 self._enqueue(row)
             await self._turn_over(forever=forever)
-            if self._stop_reason is None:
-                await self._world.event_bus.drain(self._grace)
         finally:
             await self._end()
         if self._fault is not None:
@@ -111,13 +119,36 @@ class Engine:
                 await self._sleep()
             elif group := self._barriers.due():
                 await self._meet(group)
-            elif not self._sweep():
-                if not forever:
-                    return
+            elif self._sweep():
+                continue
+            elif forever:
                 await self._sleep()
+            elif not await self._heard_out():
+                return
+
+    async def _heard_out(self) -> bool:
+        """Wait for busy handlers, at most the grace; whether something happened meanwhile."""
+        if not self._world.event_bus.busy:
+            return False
+        self._wake = wake = self.loop.create_future()
+        try:
+            await self._world.event_bus.drain(self._grace, wake)
+        finally:
+            self._wake = None
+        return wake.done()
 
     async def _meet(self, group: list[WorldEntry]) -> None:
-        await self._barriers.meet(group)
+        meeting = self.loop.create_task(self._barriers.meet(group), name="world systems")
+        meeting.add_done_callback(lambda _: self._awake())
+        try:
+            while not meeting.done() and self._stop_reason is None:
+                await self._sleep()
+        finally:
+            if not meeting.done() and await cancel_all([meeting], self._grace):
+                names = ", ".join([entry.name for entry in group])
+                self._world.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
+        if meeting.done() and not meeting.cancelled():
+            meeting.result()  # raises what was a fault of the engine itself
         if self._barriers.failures:
             self.stop_soon(EndReason.SYSTEM_FAILED)
         for life in self._lives.values():
@@ -130,9 +161,18 @@ class Engine:
         """What world systems raised."""
         return self._barriers.failures
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the run was told to end."""
+        return self._stop_reason is not None
+
     async def stop(self, reason: EndReason = EndReason.STOPPED) -> None:
         """End the run: cancel every call and wait until the run is over."""
         self.stop_soon(reason)
+        await self.over()
+
+    async def over(self) -> None:
+        """Wait until the run is over."""
         await asyncio.shield(self._over)
 
     def stop_soon(self, reason: EndReason) -> None:
@@ -154,16 +194,25 @@ class Engine:
         return future
 
     async def _end(self) -> None:
-        unfinished = [life for life in self._lives.values() if not life.at_rest]
-        for life in unfinished:
-            life.ended = life.ended or self._stop_reason or EndReason.STOPPED
+        self._stop_reason = self._stop_reason or EndReason.STOPPED
+        for life in [life for life in self._lives.values() if not life.at_rest]:
+            life.ended = life.ended or self._stop_reason
         try:
-            await cancel_all([life.driver for life in unfinished if life.driver is not None], self._grace)
+            lingering = set(await cancel_all([life.driver for life in self._driving if life.driver is not None], self._grace))
+            for life in list(self._driving):
+                if life.driver in lingering:
+                    self._calls.abandon(life)
         finally:
             self._world.engine = None
             for life in self._lives.values():
+                life.queued = life.parked = False
+                life.driver = None
                 life.release()
             self._over.set_result(None)
+
+    def _ending(self) -> bool:
+        """Whether this run is being ended, by its own doing or by a cancel of whoever awaits it."""
+        return self._stop_reason is not None or (self._task is not None and self._task.cancelling() > self._cancels)
 
     async def _sleep(self) -> None:
         self._wake = self.loop.create_future()
@@ -177,10 +226,12 @@ class Engine:
             self._wake.set_result(None)
 
     def _sweep(self) -> bool:
-        """Compare every entity once more; whether something is to be looked at."""
+        """Compare and match every entity once more; whether there is something to do after all."""
         for row in list(self._world.rows.values()):
             self._world.compare(row)
-        return bool(self._ready)
+            self._enqueue(row)
+        self._start_ready()
+        return bool(self._driving or self._barriers.due())
 
     # What is due
 
@@ -199,11 +250,13 @@ class Engine:
         while self._ready:
             life = self._ready.popleft()
             life.queued = False
+            if life.driver is not None:
+                continue  # a predicate failed while it was looked at, which queued it again
             group = self._next(life)
             if group:
-                self._driving += 1
+                self._driving[life] = None
                 life.driver = self.loop.create_task(self._drive(life, group), name=f"entity {life.row.id}")
-            elif not life.parked:
+            elif life.at_rest:
                 life.release()
 
     async def _drive(self, life: Life, group: list[EntityEntry] | None) -> None:
@@ -226,15 +279,17 @@ class Engine:
 
     def _retire(self, life: Life) -> None:
         life.driver = None
-        self._driving -= 1
-        if not life.parked:
+        life.stuck = False
+        del self._driving[life]
+        if life.at_rest:
             life.release()
         self._awake()
 
     def _leaked(self, life: Life) -> None:
         if life.driver is not None:
+            life.queued = True  # its step goes on with a new driver
+            self._ready.append(life)
             self._retire(life)
-            self._enqueue(life.row)
 
     def _next(self, life: Life) -> list[EntityEntry] | None:
         """The calls to make now: a group of one priority; [] at the end of a step; None when nothing is due, or the entity waits at a barrier."""
@@ -273,7 +328,7 @@ class Engine:
         if life.place == START:
             return None
         life.place = START
-        if self._one_step:
+        if self.one_step:
             life.stepped = True
             return None
         return []

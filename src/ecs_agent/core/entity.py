@@ -53,11 +53,11 @@ class Row:
         "_random", "calls", "children", "components", "id", "label", "parent", "place", "seen", "seq", "snapshots", "spawned", "stamp", "types",
     )  # fmt: skip
 
-    def __init__(self, entity: EntityId, parent: Row | None, seed: str) -> None:
+    def __init__(self, entity: EntityId, parent: EntityId | None, place: str) -> None:
         self.id = entity
         self.spawned = 0
-        self.parent = None if parent is None else parent.id
-        self.place: str = f"{seed}/{entity}" if parent is None else f"{parent.place}/{parent.spawned}"
+        self.parent = parent
+        self.place = place
         self.children: list[EntityId] = []
         self.components: dict[type, Any] = {}
         self.types: frozenset[type] = frozenset()
@@ -193,6 +193,14 @@ class Entity:
     def random(self) -> Random:
         """This entity's own source of randomness, seeded by the World's seed and its place among the children of its parent."""
         return self._own().random()
+
+    def resource(self, kind: type[T], make: Callable[[], T]) -> T:
+        """The World's one live object of a type; see `World.resource`."""
+        return self._world.resource(kind, make)
+
+    async def breathe(self) -> None:
+        """Let everyone else run once; for loops that may go on for long without waiting."""
+        await asyncio.sleep(0)
 
     def now(self) -> int:
         """The World's clock: UTC in nanoseconds."""

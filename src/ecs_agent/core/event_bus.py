@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import weakref
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeAlias, TypeVar
@@ -26,9 +27,15 @@ Merge: TypeAlias = Callable[[Any, Any], Any]
 
 _logger = logging.getLogger("ecs_agent.core.event_bus")
 
+CLOSE_GRACE = 1.0
+"""Seconds a handler may take to end once it was cancelled."""
+
 
 class EventStream:
     """The envelopes of one entity, or of all, from when it was opened. An observer: closing it changes nothing for anyone else.
+
+    One that was left without closing ends with its last reference. A merged event carries the place of its newest part, so a stream of all
+    entities that is behind keeps the order of each entity, but not always that between them.
 
     Args:
         bus: where it listens.
@@ -56,10 +63,11 @@ class EventStream:
 
     def _merged(self, envelope: Envelope) -> bool:
         cell = self._newest.get(envelope.entity)
-        merge = self._bus.merger(type(envelope.payload))
-        if cell is None or merge is None or type(cell[0].payload) is not type(envelope.payload) or cell[0].attempt != envelope.attempt:
+        arrived: object = envelope.payload
+        merge = self._bus.merger(type(arrived))
+        if cell is None or merge is None or type(cell[0].payload) is not type(arrived) or cell[0].attempt != envelope.attempt:
             return False
-        payload = merge(cell[0].payload, envelope.payload)
+        payload = merge(cell[0].payload, arrived)
         if payload is None:
             return False
         cell[0] = msgspec.structs.replace(envelope, payload=payload)
@@ -92,6 +100,8 @@ class EventStream:
         while not self._cells:
             if self._closed:
                 raise StopAsyncIteration
+            if self._waiter is not None and not self._waiter.done():
+                raise RuntimeError("another task is already waiting for this stream; open one stream for each reader")
             self._waiter = asyncio.get_running_loop().create_future()
             await self._waiter
         cell = self._cells.popleft()
@@ -110,30 +120,53 @@ class _Subscriber:
     def __init__(self, bus: EventBus, handler: Handler) -> None:
         self._bus = bus
         self.handler = handler
+        self.current: Any = None
         self._queue: deque[tuple[Any, asyncio.Future[None] | None]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     def push(self, event: Any, done: asyncio.Future[None] | None = None) -> None:
         self._queue.append((event, done))
         if self.task is None:
-            self.task = asyncio.get_running_loop().create_task(self._pump(), name=f"handler {_name(self.handler)}")
+            self._bus.working[self] = None
+            self.start()
+
+    def start(self) -> None:
+        """Hand out what waits. Where no event loop runs, as while a world is set up, it goes on waiting: for the next event, or a run."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self.task is None:
+            self.task = loop.create_task(self._pump(), name=f"handler {_name(self.handler)}")
+
+    def drop(self) -> None:
+        """Forget what waits; nobody waits for it any more."""
+        while self._queue:
+            _settle(self._queue.popleft()[1])
 
     async def _pump(self) -> None:
+        task = asyncio.current_task()
         try:
             while self._queue:
-                event, done = self._queue.popleft()
+                self.current, done = self._queue.popleft()
                 try:
-                    await self.handler(event)
-                except Exception as error:  # noqa: BLE001 - a handler may raise anything; it becomes an event
-                    self._bus.failed(self.handler, event, error)
+                    await self.handler(self.current)
+                except (Exception, SystemExit, asyncio.CancelledError) as error:  # it may raise anything
+                    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                        raise
+                    self._bus.failed(self.handler, self.current, error)
                 finally:
-                    if done is not None and not done.done():
-                        done.set_result(None)
+                    _settle(done)
         finally:
-            self.task = None
+            self.task = self.current = None
+            del self._bus.working[self]
             for _, done in self._queue:
-                if done is not None and not done.done():
-                    done.set_result(None)
+                _settle(done)
+
+
+def _settle(done: asyncio.Future[None] | None) -> None:
+    if done is not None and not done.done():
+        done.set_result(None)
 
 
 class EventBus:
@@ -141,7 +174,9 @@ class EventBus:
 
     def __init__(self) -> None:
         self._handlers: dict[type, list[_Subscriber]] = {}
-        self._streams: dict[EntityId | None, list[EventStream]] = {}
+        self.working: dict[_Subscriber, None] = {}
+        self._streams: dict[EntityId | None, tuple[weakref.ref[EventStream], ...]] = {}
+        self._closed = False
         self._mergers: dict[type, Merge] = {}
         self._on_failure: Callable[[HandlerFailed], None] | None = None
         self._record: Callable[[Any], Envelope] | None = None
@@ -153,22 +188,26 @@ class EventBus:
         self._handlers.setdefault(event_type, []).append(_Subscriber(self, handler))
 
     def unsubscribe(self, event_type: type[E], handler: Callable[[E], Awaitable[None]]) -> None:
-        """End a subscription; nothing happens when there is none."""
+        """End a subscription; the handler is not called again, also not with events that wait for it. Nothing happens when there is none."""
         found = self._handlers.get(event_type, [])
-        found[:] = [subscriber for subscriber in found if subscriber.handler != handler]
+        for subscriber in [subscriber for subscriber in found if subscriber.handler == handler]:
+            found.remove(subscriber)
+            subscriber.drop()
 
     def clear(self) -> None:
         """End all subscriptions of handlers."""
+        for subscriber in [s for subscribers in self._handlers.values() for s in subscribers]:
+            subscriber.drop()
         self._handlers.clear()
 
     async def publish(self, event: object) -> None:
-        """Deliver an event and wait until every handler has dealt with it; from inside a handler it returns at once, or two could wait in a circle."""
+        """Deliver an event and wait until every handler has dealt with it; inside a handler it returns at once, or two could wait in a circle."""
         if self._record is not None:
             self._deliver_to_streams(self._record(event))
         subscribers = self._handlers.get(type(event), ())
         if not subscribers:
             return
-        if any(asyncio.current_task() is s.task for held in self._handlers.values() for s in held):
+        if any(asyncio.current_task() is subscriber.task for subscriber in self.working):
             for subscriber in subscribers:
                 subscriber.push(event)
             return
@@ -180,32 +219,44 @@ class EventBus:
 
     def dispatch(self, envelope: Envelope) -> None:
         """Hand an event to everyone concerned without waiting."""
-        if self._handlers and (subscribers := self._handlers.get(type(envelope.payload))):
+        event: object = envelope.payload
+        if self._handlers and (subscribers := self._handlers.get(type(event))):
             for subscriber in subscribers:
-                subscriber.push(envelope.payload)
+                subscriber.push(event)
         if self._streams:
             self._deliver_to_streams(envelope)
 
     def _deliver_to_streams(self, envelope: Envelope) -> None:
-        for stream in self._streams.get(None, ()):
-            stream.push(envelope)
-        if envelope.entity is not None:
-            for stream in self._streams.get(envelope.entity, ()):
+        for reference in self._streams.get(None, ()):
+            if (stream := reference()) is not None:
                 stream.push(envelope)
+        if envelope.entity is not None:
+            for reference in self._streams.get(envelope.entity, ()):
+                if (stream := reference()) is not None:
+                    stream.push(envelope)
 
     def open(self, entity: EntityId | None = None, *, limit: int = 1024) -> EventStream:
         """Listen to one entity, or to all, from now on; close it (or leave its `async with`) when done."""
         stream = EventStream(self, entity, limit)
-        self._streams.setdefault(entity, []).append(stream)
+        # Weakly: a stream that was left by a bare `break` goes with its last reference, instead of collecting events for ever.
+        reference = weakref.ref(stream, lambda gone: self._forget(entity, gone))
+        self._streams[entity] = (*self._streams.get(entity, ()), reference)
+        if self._closed:
+            stream.close()
         return stream
 
     def forget(self, stream: EventStream) -> None:
         """Drop a stream; called by its `close`."""
-        listening = self._streams.get(stream.entity)
-        if listening and stream in listening:
-            listening.remove(stream)
-            if not listening:
-                del self._streams[stream.entity]
+        for reference in self._streams.get(stream.entity, ()):
+            if reference() is stream:
+                self._forget(stream.entity, reference)
+
+    def _forget(self, entity: EntityId | None, reference: weakref.ref[EventStream]) -> None:
+        left = tuple([held for held in self._streams.get(entity, ()) if held is not reference])
+        if left:
+            self._streams[entity] = left
+        else:
+            self._streams.pop(entity, None)
 
     def merge_with(self, event_type: type[E], merge: Callable[[E, E], E | None]) -> None:
         """Say how two adjacent events of a type become one for a stream that is behind; None where they must stay apart."""
@@ -226,32 +277,48 @@ class EventBus:
         if self._on_failure is not None and not isinstance(event, HandlerFailed):
             self._on_failure(HandlerFailed(_name(handler), type(event).__name__, f"{type(error).__name__}: {error}"))
 
-    async def drain(self, grace: float) -> None:
-        """Wait until every handler has dealt with what was delivered, at most `grace` seconds; who is still busy then is cancelled and reported."""
+    def resume(self) -> None:
+        """Hand out what was delivered while no event loop ran."""
+        for subscriber in list(self.working):
+            subscriber.start()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a handler other than the one that asks has something to do."""
+        return bool(self.working and self._busy())
+
+    async def drain(self, grace: float, until: asyncio.Future[None]) -> None:
+        """Wait until every handler has dealt with what was delivered, at most `grace` seconds; who is still busy then is cancelled and reported.
+
+        Args:
+            grace: seconds.
+            until: ends the waiting early.
+        """
         try:
             async with asyncio.timeout(grace):
-                while busy := self._busy():
-                    await ended(busy[0][1])
+                while (busy := self._busy()) and not until.done():
+                    await ended(busy[0][1], until)
         except TimeoutError:
             await self._stop_handlers(f"did not finish within {grace} s")
 
     async def close(self) -> None:
         """End all streams, and all handlers that still run."""
+        self._closed = True
         await self._stop_handlers("the world was closed")
-        for streams in list(self._streams.values()):
-            for stream in list(streams):
+        await self.drain(CLOSE_GRACE, asyncio.get_running_loop().create_future())  # for those who are told of that
+        for reference in [reference for references in self._streams.values() for reference in references]:
+            if (stream := reference()) is not None:
                 stream.close()
 
     async def _stop_handlers(self, reason: str) -> None:
-        busy = self._busy()
-        await cancel_all([task for _, task in busy], grace=1.0)
-        for handler, _ in busy:
-            self.failed(handler, reason, TimeoutError(reason))
+        busy = [(subscriber.handler, subscriber.current, task) for subscriber, task in self._busy()]
+        await cancel_all([task for *_, task in busy], CLOSE_GRACE)
+        for handler, event, _ in busy:
+            self.failed(handler, event, TimeoutError(reason))
 
-    def _busy(self) -> list[tuple[Handler, asyncio.Task[None]]]:
+    def _busy(self) -> list[tuple[_Subscriber, asyncio.Task[None]]]:
         current = asyncio.current_task()
-        held = [s for subscribers in self._handlers.values() for s in subscribers]
-        return [(s.handler, s.task) for s in held if s.task is not None and s.task is not current]
+        return [(s, s.task) for s in self.working if s.task is not None and s.task is not current]
 
 
 def _name(handler: Handler) -> str:

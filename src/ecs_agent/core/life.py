@@ -42,7 +42,8 @@ class Life:
     """An entity's life within a run.
 
     `place` is the last system of the current step that ran; `queued`, `parked` and `driver` say whether it waits to be looked at, waits at a
-    barrier, or has calls running; `tries` counts calls at the same stamp for systems with a `when`.
+    barrier, or has calls running; `stuck` that its driver also waits for a call that was left behind; `tries` counts calls at the same stamp
+    for systems with a `when`.
     """
 
     row: Row
@@ -52,11 +53,12 @@ class Life:
     queued: bool = False
     parked: bool = False
     stepped: bool = False
+    stuck: bool = False
     ended: EndReason | None = None
     error: BaseException | None = None
-    tries: dict[EntityEntry, tuple[int, int]] = field(default_factory=dict)
-    failures: list[float] = field(default_factory=list)
-    waiters: list[asyncio.Future[Outcome]] = field(default_factory=list)
+    tries: dict[EntityEntry, tuple[int, int]] = field(default_factory=dict[EntityEntry, tuple[int, int]])
+    failures: list[float] = field(default_factory=list[float])
+    waiters: list[asyncio.Future[Outcome]] = field(default_factory=list[asyncio.Future[Outcome]])
 
     @property
     def at_rest(self) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from ecs_agent.core.engine import Engine
 from ecs_agent.core.life import EndReason, Outcome
+from ecs_agent.core.tasks import ended
 from ecs_agent.core.world import World
+from ecs_agent.errors import WorldBusyError, WorldClosedError
 from ecs_agent.types import EntityId
 
 
@@ -50,10 +52,11 @@ class Runner:
         Args:
             world: the world to run.
             max_ticks: at most so many steps of each entity and ticks of each world system; None for no limit.
-            deadline: seconds after which running calls are cancelled; None for none.
+            deadline: seconds after which running calls and world systems are cancelled; None for none.
 
         Raises:
             WorldBusyError: a run or a tick is active in this world.
+            WorldClosedError: the world was closed.
         """
         if max_ticks is not None and max_ticks < 0:
             raise ValueError(f"max_ticks is {max_ticks}; it must be 0 or more, or None for no limit")
@@ -70,13 +73,14 @@ class Runner:
 
         Raises:
             WorldBusyError: a run or a tick is active in this world.
+            WorldClosedError: the world was closed.
         """
         engine = Engine(world, grace=self._grace)
         return RunResult(await engine.run(forever=True), tuple(engine.failures))
 
 
 class Service:
-    """Keeps a world running in the background while somebody holds it; the last one to leave stops it.
+    """Keeps a world running in the background while somebody holds it; when the last one leaves, the run ends.
 
     Args:
         world: the world to run.
@@ -88,21 +92,37 @@ class Service:
         self._task: asyncio.Task[RunResult] | None = None
 
     async def acquire(self) -> Engine:
-        """Start the run unless one is active, and return it."""
+        """Start the run unless one is active, and return it.
+
+        Raises:
+            WorldBusyError: a tick is active in this world; it ends after one step.
+            WorldClosedError: the world was closed.
+        """
         self._holders += 1
-        while (engine := self._world.engine) is None:
-            if self._task is None or self._task.done():
-                self._task = asyncio.get_running_loop().create_task(Runner().serve(self._world), name="world")
-            await asyncio.sleep(0)
+        try:
+            while (engine := self._world.engine) is None or engine.stopping:
+                if self._world.closed:
+                    raise WorldClosedError("this world was closed; create a new one")
+                if engine is not None:
+                    await engine.over()
+                    continue
+                if self._task is None or self._task.done():
+                    self._task = asyncio.get_running_loop().create_task(Runner().serve(self._world), name="world")
+                await asyncio.sleep(0)
+            if engine.one_step:
+                raise WorldBusyError("a tick is active in this world, which ends after one step; await it before you ask an agent")
+        except BaseException:
+            self.release()
+            raise
         return engine
 
-    async def release(self) -> None:
-        """Leave; stops the run when nobody else is left and it was started here."""
+    def release(self) -> None:
+        """Leave. When nobody else is left and the run was started here, it is told to end; `aclose` waits for it."""
         self._holders -= 1
-        task = self._task
-        if self._holders or task is None:
-            return
-        self._task = None
-        if not task.done() and self._world.engine is not None:
-            await self._world.engine.stop()
-        await task
+        if not self._holders and self._task is not None and not self._task.done() and self._world.engine is not None:
+            self._world.engine.stop_soon(EndReason.STOPPED)
+
+    async def aclose(self) -> None:
+        """Wait until a run that was told to end has ended."""
+        if self._task is not None and not self._holders:
+            await ended(self._task)

@@ -7,7 +7,7 @@ up once per set of types (an archetype) and kept.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
 from ecs_agent.core.entity import Entity, Row
@@ -93,12 +93,12 @@ class Schedule:
         spec = spec_of(system)
         chosen = _first_known(priority, getattr(system, "priority", None), spec.priority if spec else None)
         if spec is not None and callable(system):
-            entry = EntityEntry(system, name, chosen, index)
+            entry = EntityEntry(cast("Callable[..., Awaitable[None]]", system), name, chosen, index)
             self.entity_systems.append(entry)
             self.entity_systems.sort(key=lambda e: e.place)
             self._by_types.clear()
             return entry
-        if not isinstance(system, System):
+        if isinstance(system, type) or not isinstance(system, System):
             raise SystemDefinitionError(
                 f"{name} is no system: decorate an async function with @system, or give an object with 'async def process(self, world)'"
             )

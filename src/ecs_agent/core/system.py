@@ -111,7 +111,7 @@ def system(
     Raises:
         SystemDefinitionError: a parameter has no hint, the hint cannot be resolved, or it is not a component type.
     """
-    names = sys._getframe(1).f_locals  # noqa: SLF001 - classes of the function that defines the system are visible only here
+    names = sys._getframe(1).f_locals  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - classes of the function that defines the system are visible only here
 
     def decorate(decorated: F) -> F:
         spec = SystemSpec(_parameters(decorated, names), without, when, priority)

@@ -16,8 +16,12 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     `asyncio.wait` keep their tasks in sets, whose order differs from run to run; this keeps a list.
     """
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
+    results: list[T] = []
     try:
-        return [await task for task in tasks]
+        for task in tasks:
+            await ended(task)  # awaiting the task itself would hand a cancel of ours to this one alone, which might swallow it
+            results.append(task.result())
+        return results
     except BaseException:
         await cancel_all(tasks)
         raise
@@ -58,9 +62,9 @@ async def cancel_all(tasks: Sequence[asyncio.Future[Any]], grace: float | None =
     return [task for task in tasks if not task.done()]
 
 
-async def ended(task: asyncio.Future[Any]) -> None:
-    """Wait until a task has ended, however it did. Cancelling this leaves the task alone."""
-    if task.done():
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    """Wait until one of these has ended, however it did. Cancelling this leaves them alone."""
+    if any(task.done() for task in tasks):
         return
     waiter = asyncio.get_running_loop().create_future()
 
@@ -68,8 +72,10 @@ async def ended(task: asyncio.Future[Any]) -> None:
         if not waiter.done():
             waiter.set_result(None)
 
-    task.add_done_callback(wake)
+    for task in tasks:
+        task.add_done_callback(wake)
     try:
         await waiter
     finally:
-        task.remove_done_callback(wake)
+        for task in tasks:
+            task.remove_done_callback(wake)

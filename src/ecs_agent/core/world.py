@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, cast, overload
 
 from ecs_agent.core.clock import Clock, SystemClock
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, differs, snapshot
@@ -53,11 +53,13 @@ class World:
         self._ids = ids if ids is not None else EntityIdGenerator()
         self._seed = f"{(rng if rng is not None else Random()).getrandbits(64):x}"  # noqa: S311 - reproducible choices, not secrets
         self._rows: dict[EntityId, Row] = {}
+        self._roots = 0
         self._query = Query()
         self._types: dict[frozenset[type], frozenset[type]] = {}
         self._engine: Engine | None = None
         self._closing: list[Callable[[], Awaitable[None]]] = []
         self._closed = False
+        self._resources: dict[type, Any] = {}
 
     # Entities and components
 
@@ -72,10 +74,16 @@ class World:
             raise WorldClosedError("this world was closed; create a new one")
         above = None if parent is None else self.row(parent)
         entity = self._ids.next()
-        row = self._rows[entity] = Row(entity, above, self._seed)
-        if above is not None:
+        # Its place is its number among its siblings and not its id, since ids depend on who spawned first.
+        if above is None:
+            place = f"{self._seed}/{self._roots}"
+            self._roots += 1
+        else:
+            place = f"{above.place}/{above.spawned}"
             above.children.append(entity)
             above.spawned += 1
+        row = self._rows[entity] = Row(entity, parent, place)
+        self._changed(row, None)
         self.record(row, EntityCreated(entity))
         return entity
 
@@ -228,6 +236,7 @@ class World:
 
         Raises:
             WorldBusyError: a run or another tick is active.
+            WorldClosedError: the world was closed.
             Exception: what a world system raised, an ExceptionGroup if several did. The failure of an entity's call becomes its
                 `ErrorComponent` instead.
         """
@@ -248,18 +257,41 @@ class World:
             raise RuntimeError("no run is active in this world, so there is no event loop to call into")
         self._engine.loop.call_soon_threadsafe(callback, *args)
 
+    def resource(self, kind: type[T], make: Callable[[], T]) -> T:
+        """The World's one live object of a type, made at first use: what systems share and what is no state, such as a pool of threads.
+
+        If it has an `aclose`, it is closed with the World.
+        """
+        found = self._resources.get(kind)
+        if found is None:
+            found = self._resources[kind] = make()
+            close = getattr(found, "aclose", None)
+            if close is not None:
+                self.on_close(close)
+        return cast("T", found)
+
     def on_close(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Have something ended with the World; the last one added is ended first."""
         self._closing.append(callback)
 
     async def aclose(self) -> None:
-        """End everything the World owns: the run, its calls, handlers, event streams. Safe to call twice."""
+        """End everything the World owns: the run, its calls, handlers, event streams. Safe to call twice.
+
+        Raises:
+            Exception: what a callback of `on_close` raised, an ExceptionGroup if several did; everything else was ended all the same.
+        """
         self._closed = True
         if self._engine is not None:
             await self._engine.stop()
+        failures: list[Exception] = []
         while self._closing:
-            await self._closing.pop()()
+            try:
+                await self._closing.pop()()
+            except Exception as error:  # noqa: BLE001 - whatever one raises, the others are ended too
+                failures.append(error)
         await self.event_bus.close()
+        if failures:
+            raise failures[0] if len(failures) == 1 else ExceptionGroup("several things could not be closed", failures)
 
     async def __aenter__(self) -> Self:
         return self
@@ -269,6 +301,11 @@ class World:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a World holds live objects (tasks, sockets) and cannot be pickled or copied; its components are data and can be saved")
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._closed
 
     # The write path, for leases and the engine
 
@@ -303,8 +340,8 @@ class World:
         if kind is type:
             raise TypeError(f"add_component needs a component, got the class {component!r}; write {getattr(component, '__name__', 'It')}(…)")
         added = kind not in row.components
+        row.snapshots[kind] = snapshot(component)  # first, as a foreign object may raise here
         row.components[kind] = component
-        row.snapshots[kind] = snapshot(component)
         self._query.put(row.id, component)
         if added:
             self._retype(row)

@@ -13,15 +13,14 @@ from typing import Literal, Protocol, TypedDict, Unpack, overload, runtime_check
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
 
 
-class RequestOptions(TypedDict, total=False):
-    """What may be asked of a model beside the conversation. An option that is not given is not sent.
+class ModelOptions(TypedDict, total=False):
+    """How a model is to answer. An option that is not given is not sent.
 
-    `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` is the wire object of a structured answer and
-    cannot be combined with streaming. `extra_body` is merged into the request's JSON last, `extra_headers` into its headers.
-    The timeouts, in seconds, replace the provider's own for this request; None means no limit.
+    `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` is the wire object of a structured answer and cannot
+    be combined with streaming. `extra_body` is merged into the request's JSON last, `extra_headers` into its headers. The timeouts, in seconds,
+    replace the provider's own for this request; None means no limit.
     """
 
-    tools: Sequence[ToolSchema] | None
     tool_choice: str | None
     parallel_tool_calls: bool | None
     response_format: JsonObject | None
@@ -38,6 +37,13 @@ class RequestOptions(TypedDict, total=False):
     read_timeout: float | None
     first_delta_timeout: float | None
     total_timeout: float | None
+
+
+class RequestOptions(ModelOptions, total=False):
+    """What may be asked of a model beside the conversation: `model` replaces the provider's own, `tools` are those it may call."""
+
+    model: str | None
+    tools: Sequence[ToolSchema] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,42 @@
-"""The streaming room."""
+"""Sans-IO streaming: bytes in, values out."""
+
+from ecs_agent.streaming.decoder import DecoderPhase, StreamDecoder
+from ecs_agent.streaming.events import (
+    EventTranslator,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCallCompleted,
+    ToolCallDelta,
+    ToolCallStarted,
+    UsageReported,
+)
+from ecs_agent.streaming.fold import Fold, fold, merge
+from ecs_agent.streaming.sse import ServerSentEvent, SSEDecoder
+from ecs_agent.streaming.stream import CompletionStream, DeltaSource
+from ecs_agent.streaming.tool_calls import ToolCallLog
+
+__all__ = [
+    "CompletionStream",
+    "DecoderPhase",
+    "DeltaSource",
+    "EventTranslator",
+    "Finished",
+    "Fold",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "SSEDecoder",
+    "ServerSentEvent",
+    "StreamDecoder",
+    "StreamEvent",
+    "TextDelta",
+    "ToolCallCompleted",
+    "ToolCallDelta",
+    "ToolCallLog",
+    "ToolCallStarted",
+    "UsageReported",
+    "fold",
+    "merge",
+]

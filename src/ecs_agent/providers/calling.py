@@ -1,0 +1,108 @@
+"""Asking any provider: ours, or anybody's object with an async `complete`.
+
+Foreign providers are called by keyword with only what is set; a name they do not accept is left out with one warning. Whatever they return
+(a `CompletionStream`, an async generator of deltas, a whole result) comes out as a `CompletionStream`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, cast
+
+from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.streaming.stream import CompletionStream
+from ecs_agent.types import CompletionResult, Message, StreamDelta
+
+
+async def open_stream(provider: LLMProvider, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
+    """Ask for a stream.
+
+    Raises:
+        ProviderError: the provider refused.
+        TypeError: the provider returned something that is no answer.
+    """
+    answer: object = await provider.complete(messages, stream=True, **accepted(provider, options))
+    return as_stream(answer, provider)
+
+
+async def ask(provider: LLMProvider, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
+    """Ask for a whole answer.
+
+    Raises:
+        ProviderError: the provider refused, or its answer broke off.
+    """
+    answer: object = await provider.complete(messages, stream=False, **accepted(provider, options))
+    if isinstance(answer, CompletionResult):
+        return answer
+    async with as_stream(answer, provider) as stream:
+        async for _ in stream:
+            pass
+        return stream.result()
+
+
+def as_stream(answer: object, provider: object) -> CompletionStream:
+    """What a provider returned, as a stream."""
+    if isinstance(answer, CompletionStream):
+        return answer
+    if isinstance(answer, CompletionResult):
+        return CompletionStream(_Deltas(_one(answer)))
+    if isinstance(answer, AsyncIterator):
+        return CompletionStream(_Deltas(cast("AsyncIterator[StreamDelta]", answer)))
+    raise TypeError(
+        f"{type(provider).__name__}.complete returned {type(answer).__name__}; expected a CompletionResult or an async iterator of StreamDelta"
+    )
+
+
+def accepted(provider: object, options: RequestOptions) -> RequestOptions:
+    """The options that are set and that a provider takes; it is warned once about each name it does not take."""
+    given = {name: value for name, value in options.items() if value is not None}
+    names = _parameter_names(provider) if given else None
+    if names is not None:
+        for name in [name for name in given if name not in names]:
+            warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
+            del given[name]
+    return cast("RequestOptions", given)
+
+
+def _parameter_names(provider: object) -> Mapping[str, Any] | None:
+    """The parameters of a provider's `complete`, None if it takes any."""
+    parameters = inspect.signature(cast("LLMProvider", provider).complete).parameters
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
+
+
+async def _one(result: CompletionResult) -> AsyncIterator[StreamDelta]:
+    message = result.message
+    yield StreamDelta(
+        content=message.content or None,
+        reasoning=message.reasoning or None,
+        refusal=message.refusal or None,
+        tool_calls=message.tool_calls,
+        finish_reason=result.finish_reason or ("tool_calls" if message.tool_calls else "stop"),
+        raw_finish_reason=result.raw_finish_reason,
+        usage=result.usage,
+        final=True,
+    )
+
+
+class _Deltas:
+    """An async iterator of deltas as a source; one that simply stops after a finish reason is complete."""
+
+    def __init__(self, deltas: AsyncIterator[StreamDelta]) -> None:
+        self._deltas = deltas
+
+    async def read(self) -> Sequence[StreamDelta]:
+        """The next delta, nothing at the end."""
+        async for delta in self._deltas:
+            return (delta,)
+        return ()
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        close = getattr(self._deltas, "aclose", None)
+        if close is not None:
+            await close()
+
+    def abort(self) -> None:
+        """Nothing to do: a generator without references is closed by its event loop."""

@@ -1,0 +1,142 @@
+"""CompletionStream: one answer that is arriving. Async iterator, context manager, and at any moment a result.
+
+Nothing stands between it and the socket but its source: all deltas of one read are handed out without awaiting.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, Self
+
+from ecs_agent.errors import ProviderError, StreamInterruptedError
+from ecs_agent.streaming.events import EventTranslator, StreamEvent
+from ecs_agent.streaming.fold import Fold
+from ecs_agent.streaming.timing import Stopwatch
+from ecs_agent.types import CompletionResult, StreamDelta, Timing
+
+
+class DeltaSource(Protocol):
+    """Where a stream's deltas come from."""
+
+    async def read(self) -> Sequence[StreamDelta]:
+        """The deltas that have arrived, at least one; empty at the end.
+
+        Raises:
+            ProviderError: the answer failed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything; safe to call twice."""
+        ...
+
+    def abort(self) -> None:
+        """As `aclose`, without awaiting."""
+        ...
+
+
+class CompletionStream:
+    """One answer, as it arrives.
+
+    Iterate it for deltas, or `events()` for typed events, or `text()` for text alone. Close it by leaving `async with`, by `aclose()`, or by
+    dropping the last reference; whatever had arrived stays readable by `result()`.
+
+    Args:
+        source: where the deltas come from; it belongs to this stream.
+        started: when the request was sent, on `clock`; now by default.
+        clock: seconds, monotonic.
+
+    Raises:
+        ProviderError: from the iteration, with the `partial` result, when the answer fails or ends without a finish.
+    """
+
+    def __init__(self, source: DeltaSource, *, started: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._source = source
+        self._clock = clock
+        self._fold = Fold()
+        self._ready: deque[StreamDelta] = deque()
+        self._watch = Stopwatch(clock() if started is None else started)
+        self._reading = False
+        self._closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamDelta:
+        if not self._ready:
+            await self._fill()
+        delta = self._ready.popleft()
+        self._fold.add(delta)
+        return delta
+
+    async def _fill(self) -> None:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._reading:
+            raise RuntimeError("this stream is already being read by another task; a stream has one reader")
+        self._reading = True
+        try:
+            deltas = await self._source.read()
+        except ProviderError as error:
+            await self.aclose()
+            error.partial = self.result()
+            raise
+        except BaseException:
+            self._closed = True
+            self._source.abort()
+            raise
+        finally:
+            self._reading = False
+        if deltas:
+            self._watch.note(self._clock(), len(deltas))
+            self._ready.extend(deltas)
+            return
+        closed = self._closed
+        await self.aclose()
+        if not closed and not self._fold.complete:
+            raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
+        raise StopAsyncIteration
+
+    def result(self) -> CompletionResult:
+        """What has been handed out so far, complete or not."""
+        return self._fold.result(self.timing)
+
+    @property
+    def timing(self) -> Timing:
+        """How it has arrived so far."""
+        return self._watch.timing(self._fold.usage)
+
+    async def events(self) -> AsyncIterator[StreamEvent]:
+        """The rest of the answer as typed events."""
+        translator = EventTranslator()
+        async with self:
+            async for delta in self:
+                for event in translator.translate(delta):
+                    yield event
+
+    async def text(self) -> AsyncIterator[str]:
+        """The rest of the answer's text."""
+        async with self:
+            async for delta in self:
+                if delta.content:
+                    yield delta.content
+
+    async def aclose(self) -> None:
+        """Close the connection at once; safe to call twice, and while another task waits for a delta."""
+        if not self._closed:
+            self._closed = True
+            self._ready.clear()
+            await self._source.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True):
+            self._closed = True
+            self._source.abort()

@@ -1,0 +1,107 @@
+"""Tool execution: runs the calls of one answer side by side and puts exactly one result for each into the conversation.
+
+A result is known as soon as its call ends and stands in `PendingToolCallsComponent` from then on, so a cancel loses no finished work: what
+is done is kept, what is not gets an interrupted result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecs_agent.components import (
+    InterruptionComponent,
+    LimitsComponent,
+    PendingToolCallsComponent,
+    ToolRegistryComponent,
+    ToolResultsComponent,
+)
+from ecs_agent.core import Entity, EventKind, Read, World, system
+from ecs_agent.systems.conversation import append, interrupted_result
+from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
+from ecs_agent.tools.threads import ToolThreads
+from ecs_agent.types import EntityId, Message, ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolExecutionStarted:
+    """A tool is about to run with these arguments."""
+
+    entity_id: EntityId
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolExecutionCompleted:
+    """A call has its result; `is_error` says that it reports a failure, which the model sees too."""
+
+    entity_id: EntityId
+    call: ToolCall
+    text: str
+    is_error: bool
+    seconds: float
+
+
+class ToolExecutionSystem:
+    """Runs pending tool calls.
+
+    Args:
+        priority: lower runs first.
+        limits: what one call may take.
+    """
+
+    def __init__(self, priority: int = 5, *, limits: ToolLimits | None = None) -> None:
+        self.priority = priority
+        self._limits = limits if limits is not None else ToolLimits()
+
+    @system(without=(InterruptionComponent,))
+    async def __call__(
+        self,
+        me: Entity,
+        pending: PendingToolCallsComponent,
+        registry: Read[ToolRegistryComponent] | None = None,
+        limits: Read[LimitsComponent] | None = None,
+    ) -> None:
+        """Run the calls of one answer; the conversation gets all results at once, in the order of the calls."""
+        most = (limits or LimitsComponent()).tool_calls
+        known = registry or ToolRegistryComponent()
+        running = [
+            self._run(me, pending, call, known) if number < most else _refuse(me, pending, call, most)
+            for number, call in enumerate(pending.tool_calls)
+            if call.id not in pending.results
+        ]
+        await World.gather(running)
+        self.settle(me)
+
+    async def _run(self, me: Entity, pending: PendingToolCallsComponent, call: ToolCall, registry: ToolRegistryComponent) -> None:
+        me.emit(ToolExecutionStarted(me.id, call))
+        handler = registry.handlers.get(call.name)
+        outcome = await execute_call(
+            call,
+            handler,
+            limits=self._limits,
+            threads=me.resource(ToolThreads, ToolThreads),
+            schema=registry.tools.get(call.name),
+            known=list(registry.handlers),
+        )
+        _keep(me, pending, call, outcome)
+
+    def settle(self, me: Entity) -> None:
+        """Answer every pending call: with its result where there is one, else as interrupted."""
+        pending = me.get(PendingToolCallsComponent)
+        if pending is None:
+            return
+        results = [pending.results.get(call.id) or interrupted_result(call) for call in pending.tool_calls]
+        append(me, *results)
+        me.remove(PendingToolCallsComponent)
+        me.add(ToolResultsComponent({call.id: result.content for call, result in zip(pending.tool_calls, results, strict=True)}))
+
+
+async def _refuse(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, most: int) -> None:
+    _keep(
+        me, pending, call, ToolOutcome(f"not run: a turn may call at most {most} tools; call the rest in the next turn", is_error=True, seconds=0.0)
+    )
+
+
+def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:
+    pending.results[call.id] = Message("tool", outcome.text, tool_call_id=call.id, name=call.name, is_error=outcome.is_error)
+    me.emit(ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds), EventKind.INPUT)

@@ -1,0 +1,62 @@
+"""What all tests share: a guard that keeps them on this machine, and a model server on the loopback address."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+
+class LoopbackGuard:
+    """Refuses every connection and name look-up that would leave this machine.
+
+    It listens to the interpreter's audit events, so it sees what asyncio, aiohttp and threads do as well. A refusal is raised where it
+    happens and also fails the test afterwards, because code under test may turn the exception into one of its own. Names under `.invalid`
+    are answered as their standard (RFC 2606) promises: they do not exist.
+    """
+
+    def __init__(self) -> None:
+        self.refused: list[str] = []
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in {"socket.connect", "socket.sendto"}:
+            connection, address = arguments
+            if connection.family in {socket.AF_INET, socket.AF_INET6}:
+                self.check(event, address[0])
+        elif event in {"socket.getaddrinfo", "socket.gethostbyname"}:
+            self.check(event, arguments[0])
+
+    def check(self, event: str, host: str | bytes | None) -> None:
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host or ""
+        if is_loopback(name):
+            return
+        if name.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        self.refused.append(f"{event} {name}")
+        raise RuntimeError(f"Tests stay on this machine: {event} of {name!r} was refused. Use a server on 127.0.0.1 or a FakeProvider.")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host needs no network: an address of the loopback range, localhost, or none at all."""
+    if host in {"", "localhost"}:
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+GUARD = LoopbackGuard()
+sys.addaudithook(GUARD)
+
+
+@pytest.fixture(autouse=True)
+def refused_connections() -> Iterator[list[str]]:
+    """Fail the test when it tried to leave this machine; a test of the guard itself empties the list."""
+    GUARD.refused.clear()
+    yield GUARD.refused
+    assert not GUARD.refused, f"the test tried to leave this machine: {GUARD.refused}"
