@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,7 +89,7 @@ def test_levels(level: str | int, shown: int, capsys: pytest.CaptureFixture[str]
     log.info("2")
     log.warning("3")
     log.error("4")
-    log.exception("5")
+    log.exception("5")  # noqa: LOG004 - outside of an except clause it is an error without a traceback
     assert len(capsys.readouterr().err.splitlines()) == shown
     assert log.is_enabled_for(logging.DEBUG) == (shown == 5)
 
@@ -134,31 +135,23 @@ def test_exceptions_are_shown(json_output: bool, capsys: pytest.CaptureFixture[s
 # Secrets
 
 SECRET = "sk-canary-123"
+SECRET_NAMES = ["api_key", "apiKey", "OPENAI_API_KEY", "x-api-key", "authorization", "Proxy-Authorization", "auth", "basic_auth", "bearer"]
+SECRET_NAMES += ["token", "access_token", "accessToken", "client_secret", "secrets", "password", "db_passwd", "private_key", "credentials"]
+SECRET_NAMES += ["cookie", "set-cookie"]
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        "api_key",
-        "apiKey",
-        "OPENAI_API_KEY",
-        "x-api-key",
-        "authorization",
-        "Proxy-Authorization",
-        "token",
-        "access_token",
-        "accessToken",
-        "client_secret",
-    ]
-    + ["secrets", "password", "db_passwd", "cookie", "set-cookie", "credentials", "private_key", "bearer", "auth", "basic_auth"],
+    SECRET_NAMES,
 )
 @pytest.mark.parametrize("json_output", [False, True])
 def test_values_of_secret_names_are_masked(
     name: str, json_output: bool, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    fields: dict[str, Any] = {name: SECRET}
     configure_logging(json_output=json_output)
     logging.getLogger("ecs_agent").addHandler(caplog.handler)
-    get_logger("a").info("asking", **{name: SECRET}, headers={name: SECRET, "accept": "json"}, many=[{name: SECRET}], none={name: None})
+    get_logger("a").info("asking", **fields, headers={name: SECRET, "accept": "json"}, many=[{name: SECRET}], none={name: None})
     shown = capsys.readouterr().err
     assert SECRET not in shown
     assert "***" in shown
@@ -170,8 +163,9 @@ def test_values_of_secret_names_are_masked(
     "name", ["tokens", "total_tokens", "prompt_tokens", "tokens_per_second", "token_count", "author", "cache_key", "key", "authority"]
 )
 def test_names_that_only_look_secret_are_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fields: dict[str, Any] = {name: 12}
     configure_logging()
-    get_logger("a").info("done", **{name: 12})
+    get_logger("a").info("done", **fields)
     assert f"{name}=12" in capsys.readouterr().err
 
 
@@ -221,7 +215,7 @@ values = st.recursive(
 
 
 @given(st.text(), st.dictionaries(st.text(min_size=1), values, max_size=4))
-def test_every_json_line_is_one_json_object(event: str, fields: dict[str, object]) -> None:
+def test_every_json_line_is_one_json_object(event: str, fields: dict[str, Any]) -> None:
     line = JsonFormatter().format(record(event, **{f"f{name}": value for name, value in fields.items()}))
     assert "\n" not in line
     entry = json.loads(line, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))

@@ -191,7 +191,8 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _exception(record: logging.LogRecord) -> str:
-    return "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info else ""
+    # exc_info of a call outside of any except clause is three times None.
+    return "".join(traceback.format_exception(*record.exc_info)).rstrip() if record.exc_info and record.exc_info[0] else ""
 
 
 def _shown(value: object) -> str:

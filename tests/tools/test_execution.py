@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -97,6 +97,24 @@ async def test_limits_on_arguments_hold(threads: ToolThreads) -> None:
         assert "longer than the 20 bytes" in outcome.text
         outcome = await execute_call(call(a=[[1]]), handler, threads=threads, limits=limits)
         assert "deeper than 2" in outcome.text
+
+
+def test_a_call_outside_of_a_task_is_refused() -> None:
+    async def drive() -> None:
+        async with ToolThreads() as threads:
+            running = execute_call(call(a=1, b=2), add, threads=threads)
+            refused = asyncio.get_running_loop().create_future()
+
+            def step() -> None:
+                try:
+                    running.send(None)
+                except RuntimeError as error:
+                    refused.set_result(str(error))
+
+            asyncio.get_running_loop().call_soon(step)
+            assert "needs a task" in await refused
+
+    asyncio.run(drive())
 
 
 # Handlers that are no Tool
@@ -443,7 +461,7 @@ class Point:
 
 
 class Model(BaseModel):
-    when: datetime.date
+    when: dt.date
 
 
 class Foreign:
@@ -472,8 +490,8 @@ class Broken:
         ([Colour.RED], '["red"]'),
         (Level.HIGH, "high"),
         (Point(1), '{"x":1}'),
-        (Model(when=datetime.date(2026, 1, 31)), '{"when":"2026-01-31"}'),
-        ([Model(when=datetime.date(2026, 1, 31))], '[{"when":"2026-01-31"}]'),
+        (Model(when=dt.date(2026, 1, 31)), '{"when":"2026-01-31"}'),
+        ([Model(when=dt.date(2026, 1, 31))], '[{"when":"2026-01-31"}]'),
         (decimal.Decimal("1.50"), '"1.50"'),
         ({1: "x"}, '{"1":"x"}'),
         (b"text", "text"),

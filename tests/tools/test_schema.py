@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -48,13 +49,26 @@ def test_local_types_around_a_class_are_found() -> None:
 Kind = int
 
 
-def use_kind(value: Kind) -> None: ...
+def make_use_of_kind() -> Callable[..., None]:
+    def use(value: Kind) -> None: ...
+
+    return use
 
 
 def test_a_callers_locals_never_stand_in_for_globals() -> None:
     Kind = str  # noqa: N806, F841
 
-    assert tool(use_kind).schema.parameters["properties"]["value"]["type"] == "integer"
+    assert tool(make_use_of_kind()).schema.parameters["properties"]["value"]["type"] == "integer"
+
+
+def test_nor_do_those_of_a_function_of_the_same_name_elsewhere() -> None:
+    Kind = str  # noqa: N806, F841
+    use = make_use_of_kind()
+    elsewhere = types.FunctionType(use.__code__, {"Kind": int})
+    elsewhere.__annotations__ = use.__annotations__
+    elsewhere.__qualname__ = "test_nor_do_those_of_a_function_of_the_same_name_elsewhere.<locals>.use"
+
+    assert tool(elsewhere).schema.parameters["properties"]["value"]["type"] == "integer"
 
 
 def test_a_return_hint_need_not_resolve() -> None:
@@ -82,11 +96,11 @@ def test_typed_dicts_dataclasses_and_models_nest() -> None:
         legs: list[Leg]
 
     @tool
-    def plan(trip: Trip, day: datetime.date) -> None: ...
+    def plan(trip: Trip, day: dt.date) -> None: ...
 
     values = plan.validate({"trip": {"legs": [{"to": "Rome"}]}, "day": "2026-01-31"})
     assert values["trip"].legs == [{"to": "Rome"}]
-    assert values["day"] == datetime.date(2026, 1, 31)
+    assert values["day"] == dt.date(2026, 1, 31)
 
 
 def test_a_hint_that_has_no_schema_is_named() -> None:
@@ -94,6 +108,30 @@ def test_a_hint_that_has_no_schema_is_named() -> None:
 
     with pytest.raises(ToolDefinitionError, match="of parameter b has no JSON schema"):
         tool(bad)
+
+
+def test_defaults_that_json_cannot_hold_stay_with_the_function() -> None:
+    nothing: Any = object()
+
+    @tool
+    def use(value: Any = nothing, day: dt.date = dt.date(2026, 1, 31)) -> None: ...
+
+    assert use.schema.parameters["properties"] == {"value": {}, "day": {"type": "string", "format": "date", "default": "2026-01-31"}}
+    assert use.validate({}) == {}
+
+
+def test_an_alias_is_the_name_the_model_uses() -> None:
+    @tool
+    def use(from_: Annotated[str, Field(alias="from")]) -> str:
+        """Use.
+
+        Args:
+            from_: where it starts
+        """
+        return from_
+
+    assert list(use.schema.parameters["properties"]) == ["from"]
+    assert use(**use.validate({"from": "Rome"})) == "Rome"
 
 
 def test_innermost_looks_through_partials_methods_and_wrappers() -> None:
@@ -206,7 +244,25 @@ class Item(TypedDict):
 
 
 @tool
-def everything(number: int, text: str, ratio: float, on: bool, choice: Literal["a", "b"], items: list[Item], table: dict[str, int], maybe: str | None = None) -> None: ...  # fmt: skip
+def everything(
+    number: int,
+    text: str,
+    ratio: float,
+    on: bool,
+    choice: Literal["a", "b"],
+    items: list[Item],
+    table: dict[str, int],
+    maybe: str | None = None,
+) -> None: ...
+
+
+SIMPLE: dict[str, st.SearchStrategy[Any]] = {
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "number": st.floats(allow_nan=False, allow_infinity=False),
+    "string": st.text(max_size=20),
+    "boolean": st.booleans(),
+    "null": st.none(),
+}
 
 
 def values_of(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchStrategy[Any]:
@@ -218,27 +274,19 @@ def values_of(schema: dict[str, Any], definitions: dict[str, Any]) -> st.SearchS
     if "anyOf" in schema:
         return st.one_of([values_of(each, definitions) for each in schema["anyOf"]])
     match schema["type"]:
-        case "integer":
-            return st.integers(-(2**63), 2**63 - 1)
-        case "number":
-            return st.floats(allow_nan=False, allow_infinity=False)
-        case "string":
-            return st.text(max_size=20)
-        case "boolean":
-            return st.booleans()
-        case "null":
-            return st.none()
         case "array":
             return st.lists(values_of(schema["items"], definitions), max_size=3)
-        case _ if "properties" not in schema:
+        case "object" if "properties" not in schema:
             return st.dictionaries(st.text(max_size=5), values_of(schema["additionalProperties"], definitions), max_size=3)
-        case _:
+        case "object":
             required = set(schema.get("required", ()))
             fields = {name: values_of(each, definitions) for name, each in schema["properties"].items()}
             return st.fixed_dictionaries(
                 {name: field for name, field in fields.items() if name in required},
                 optional={name: field for name, field in fields.items() if name not in required},
             )
+        case simple:
+            return SIMPLE[simple]
 
 
 @given(st.data())
@@ -260,10 +308,9 @@ json_values = st.recursive(
 def test_any_json_is_accepted_or_refused_but_never_breaks(arguments: dict[str, Any]) -> None:
     try:
         values = everything.validate(arguments)
-    except ToolArgumentsError as error:
-        assert str(error).startswith("The arguments of everything do not fit: ")
-    else:
-        inspect.signature(everything).bind(**values)
+    except ToolArgumentsError:
+        return
+    inspect.signature(everything).bind(**values)
 
 
 # Hand-written schemas

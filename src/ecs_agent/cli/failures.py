@@ -1,11 +1,11 @@
 """How the command ends: exit codes, and every failure as one readable line on standard error.
 
-    0    done
-    1    the model, or a file, failed; what had arrived of the answer stands on standard output
-    2    the command line or the configuration is wrong
-    70   a defect of this program; ECS_AGENT_DEBUG=1 shows its traceback
-    130  Ctrl-C
-    141  nobody reads standard output any more (as in `ecs-agent run … | head -1`)
+0    done
+1    the model, or a file, failed; what had arrived of the answer stands on standard output
+2    the command line or the configuration is wrong
+70   a defect of this program; ECS_AGENT_DEBUG=1 shows its traceback
+130  Ctrl-C
+141  nobody reads standard output any more (as in `ecs-agent run … | head -1`)
 """
 
 from __future__ import annotations

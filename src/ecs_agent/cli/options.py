@@ -12,7 +12,7 @@ from pathlib import Path
 from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers import LocalProvider, OpenAIProvider, local_weights
-from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.providers.protocol import LLMProvider
 from ecs_agent.tools import scan_module
 from ecs_agent.tools.tool import AnyTool
 
@@ -78,24 +78,20 @@ class Settings:
             ConfigurationError: no model, a missing key or extra, an unreadable file, or options that contradict each other.
         """
         model = self.model_name()
-        if model == "fake" or model == "local" or model.lower().endswith(".gguf"):
-            self._refuse_server_options(model)
-            return EchoProvider() if model == "fake" else LocalProvider() if model == "local" else LocalProvider(Path(model).expanduser())
-        ...
+        if model == "fake":
+            return self._without_server(EchoProvider(), model)
+        if model == "local":
+            return self._without_server(LocalProvider(), model)
+        if model.lower().endswith(".gguf"):
+            return self._without_server(LocalProvider(Path(model).expanduser()), model)
+        key = read_key(self.api_key_file) if self.api_key_file is not None else None
+        return OpenAIProvider(api_key=key, base_url=self.base_url, model=model)
 
-    def _refuse_server_options(self, model: str) -> None:
+    def _without_server(self, provider: LLMProvider, model: str) -> LLMProvider:
         for option, value in (("--base-url", self.base_url), ("--api-key-file", self.api_key_file)):
             if value is not None:
                 raise ConfigurationError(f"{option} is for models on a server; {model} is none")
-
-    def request_options(self) -> RequestOptions:
-        """What every request asks for."""
-        options = RequestOptions()
-        if self.max_tokens is not None:
-            options["max_tokens"] = self.max_tokens
-        if self.temperature is not None:
-            options["temperature"] = self.temperature
-        return options
+        return provider
 
     def load_tools(self) -> list[AnyTool]:
         """The tools of all named modules; their code is run.

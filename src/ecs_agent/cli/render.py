@@ -1,9 +1,9 @@
 """A run as people read it: the answer as it arrives, and around it quiet lines about reasoning, tools, time and tokens.
 
-    → add(a=2, b=3)
-    ← 5
-    The sum is 5.
-    0.42 s to first token · 57 tokens/s · 132 tokens in, 17 out
+→ add(a=2, b=3)
+← 5
+The sum is 5.
+0.42 s to first token · 57 tokens/s · 132 tokens in, 17 out
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import importlib
 import signal
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import cast
+from typing import Self, cast
 
 from ecs_agent import Agent, RunCompleted, World, spawn_agent
 from ecs_agent.agent import AgentEvent
@@ -39,7 +39,14 @@ class Session:
         tools = settings.load_tools()
         provider = settings.provider()
         world = World()
-        agent = spawn_agent(world, provider, system_prompt=settings.system, tools=tools, **settings.request_options())
+        agent = spawn_agent(
+            world,
+            provider,
+            system_prompt=settings.system,
+            tools=tools,
+            max_tokens=settings.max_tokens,
+            temperature=settings.temperature,
+        )
         return cls(world, provider, agent)
 
     async def aclose(self) -> None:
@@ -63,10 +70,10 @@ class Session:
         Raises:
             ProviderError: the model could not be asked, or its answer broke off.
         """
+        # Connections that the server closed while nobody ran the loop are noticed now, before one of them is used.
+        for _ in range(3):
+            await asyncio.sleep(0)
         with _CtrlC(self.agent) as ctrl_c:
-            # Connections that the server closed while nobody ran the loop are noticed now, before one of them is used.
-            for _ in range(3):
-                await asyncio.sleep(0)
             try:
                 return await self._run(prompt, show)
             except asyncio.CancelledError:
@@ -74,8 +81,45 @@ class Session:
                     raise
                 return None
 
+    async def _run(self, prompt: str, show: Callable[[AgentEvent], None]) -> RunCompleted:
+        async with self.agent.run(prompt) as run:
+            async for event in run:
+                show(event)
+            return await run.result()
 
-class _CtrlC: ...
+
+class _CtrlC:
+    """While it is entered, Ctrl-C stops the agent, and pressed again it cancels the task that entered.
+
+    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C cancels, the second one raises
+    KeyboardInterrupt; the answer is kept in any case.
+    """
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._task = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._handling = False
+        self.pressed = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._loop.add_signal_handler(signal.SIGINT, self._press)
+            self._handling = True
+        except (NotImplementedError, RuntimeError, ValueError):
+            pass  # not on this platform, or not in this thread
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._handling:
+            self._loop.remove_signal_handler(signal.SIGINT)
+
+    def _press(self) -> None:
+        if not self.pressed:
+            self.pressed = True
+            self._agent.interrupt("stopped by its user")
+        elif self._task is not None:
+            self._task.cancel()
 
 
 def new_runner() -> asyncio.Runner:

@@ -71,6 +71,11 @@ class Terminal:
         if not self.at_line_start:
             self.write("\n")
 
+    def wipe_echo(self) -> None:
+        """Take away the ^C that the terminal itself wrote, if it stands alone on its line."""
+        self._erasable = self._may_erase and self.at_line_start
+        self._erase()
+
     def wait(self) -> None:
         """Show that something is awaited, until the next text; only where it can be taken away again."""
         if self._may_erase and self.at_line_start and not self._erasable:

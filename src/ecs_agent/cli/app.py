@@ -1,0 +1,182 @@
+"""The command line: what it offers, and how its words become settings.
+
+Reading the command line does nothing: it gives back what is to be done, and `ecs_agent.cli.__main__` does it, so that no exception passes
+through the parser, which has ideas of its own about them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from ecs_agent import __version__
+from ecs_agent.cli import chat as chatting
+from ecs_agent.cli import local as embedded
+from ecs_agent.cli import run as running
+from ecs_agent.cli.options import KEY_ON_COMMAND_LINE, Settings, read_prompt
+from ecs_agent.errors import ConfigurationError
+
+Action: TypeAlias = Callable[[], int]
+
+# Newer versions of typer carry their own click: the root of its complaints is found in the one that typer exports.
+_COMPLAINT: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+_app = typer.Typer(add_completion=False, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+_local = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+_app.add_typer(_local, name="local", help="The embedded model: its weights and what runs them.")
+
+
+def parse(arguments: Sequence[str]) -> Action:
+    """What the words of the command line ask for; to be called, it returns an exit code.
+
+    Raises:
+        ConfigurationError: they are wrong.
+    """
+    words = list(arguments)
+    options = words[: words.index("--")] if "--" in words else words
+    if any(word == "--api-key" or word.startswith("--api-key=") for word in options):
+        raise ConfigurationError(KEY_ON_COMMAND_LINE)
+    try:
+        action: object = typer.main.get_command(_app).main(args=words, prog_name="ecs-agent", standalone_mode=False)
+    except _COMPLAINT as complaint:
+        raise ConfigurationError(_sentence(complaint)) from complaint
+    return action if callable(action) else lambda: 0  # help and version are shown by the parser
+
+
+def _sentence(complaint: Any) -> str:
+    context = getattr(complaint, "ctx", None)
+    command = context.command_path if context is not None else "ecs-agent"
+    return f"{complaint.format_message().rstrip('.')}. Try `{command} --help`."
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ecs-agent {__version__}")
+        raise typer.Exit
+
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="A model of an OpenAI-compatible server; or 'local', the embedded one; or the path of a .gguf file; or 'fake', which only repeats. "
+        "Default: LLM_MODEL, else 'local' if it is installed.",
+        show_default=False,
+    ),
+]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", metavar="URL", help="The server, as in http://127.0.0.1:11434/v1. Default: OPENAI_BASE_URL, else OpenAI.")
+]
+KeyFile = Annotated[
+    Path | None,
+    typer.Option("--api-key-file", metavar="PATH", help="A file with the key and nothing else. Default: the key in OPENAI_API_KEY."),
+]
+System = Annotated[str, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt.", show_default=False)]
+Tools = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tools", "-t", metavar="MODULE", help="A module with tools: a dotted name, or the path of a .py file; its code is run. Repeatable."
+    ),
+]
+MaxTokens = Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="The longest answer, in tokens.")]
+Temperature = Annotated[float | None, typer.Option("--temperature", metavar="X", min=0.0, help="How much chance there is in the answer; 0 is none.")]
+NoColor = Annotated[bool, typer.Option("--no-color", help="No colours and no other escape sequences; as NO_COLOR=1.")]
+Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")]
+
+
+@_app.callback(invoke_without_command=True)
+def _root(context: typer.Context, _version: Version = False) -> None:
+    """Agents whose answers stream: chat with a model, or use one in a pipe."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@_app.command("chat")
+def _chat(
+    model: Model = None,
+    base_url: BaseUrl = None,
+    api_key_file: KeyFile = None,
+    system: System = "",
+    tools: Tools = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Talk with a model in the terminal.
+
+    Ctrl-C stops an answer and keeps what was said; at the empty prompt it leaves, as Ctrl-D does.
+    """
+    settings = _settings(model, base_url, api_key_file, system, tools, max_tokens, temperature, no_color)
+    return functools.partial(chatting.chat, settings)
+
+
+@_app.command("run")
+def _run(
+    prompt: Annotated[str | None, typer.Argument(metavar="[PROMPT]", help="What to ask; '-' is standard input.", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write one event a line as JSON: text_delta, …, and last run_completed or error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No tool calls and no statistics on standard error.")] = False,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    api_key_file: KeyFile = None,
+    system: System = "",
+    tools: Tools = None,
+    max_tokens: MaxTokens = None,
+    temperature: Temperature = None,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Have one prompt answered; made for pipes.
+
+    For example: git diff | ecs-agent run "Explain this change".
+
+    The prompt is the argument, or standard input, or both with an empty line between them. The answer alone goes to standard output, free
+    of escape sequences; tool calls and statistics go to standard error.
+
+    Exit codes: 0 done, 1 the answer failed (what had arrived is written), 2 wrong usage, 130 Ctrl-C, 141 the reader of a pipe left.
+    """
+    settings = _settings(model, base_url, api_key_file, system, tools, max_tokens, temperature, no_color)
+    return lambda: running.run(settings, read_prompt(prompt), as_json=as_json, quiet=quiet)
+
+
+@_local.callback(invoke_without_command=True)
+def _local_root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+@_local.command("install")
+def _install() -> Action:
+    """Fetch the weights of the embedded model.
+
+    98 MB, once; their checksum is compared. Their path goes to standard output.
+    """
+    return embedded.install
+
+
+@_local.command("status")
+def _status() -> Action:
+    """Say whether the embedded model can be used.
+
+    The exit code is 0 if it can, else 1.
+    """
+    return embedded.status
+
+
+def _settings(
+    model: str | None,
+    base_url: str | None,
+    api_key_file: Path | None,
+    system: str,
+    tools: list[str] | None,
+    max_tokens: int | None,
+    temperature: float | None,
+    no_color: bool,
+) -> Settings:
+    return Settings(model, base_url, api_key_file, system, tuple(tools or ()), max_tokens, temperature, color=not no_color)

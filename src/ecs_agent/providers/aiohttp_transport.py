@@ -1,0 +1,130 @@
+"""The one file that does HTTP: aiohttp behind the transport interface.
+
+One session per event loop, so that a provider may serve several loops one after another. Our own limits rule, so the connector has none. There
+are no redirects (a key would travel along), no cookies, and no compression (it would hold deltas back).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+import aiohttp
+
+from ecs_agent.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError, StreamInterruptedError
+from ecs_agent.providers.transport import TransportRequest
+
+READ_BUFFER = 256 * 1024
+
+
+class AiohttpTransport:
+    """Sends requests with aiohttp.
+
+    Args:
+        connect_timeout: seconds for name resolution, connection and TLS; None for no limit.
+        proxy: the proxy's URL; those of the environment are honoured without it.
+        ssl_context: how certificates are checked.
+    """
+
+    def __init__(self, *, connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        self._proxy = proxy
+        self._ssl = ssl_context
+        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+
+    async def open(self, request: TransportRequest) -> _Response:
+        """Send a request and wait for the head of its response."""
+        try:
+            response = await self._session().request(
+                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _before_headers(error, request.url) from error
+        return _Response(response)
+
+    def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        session = self._sessions.get(loop)
+        if session is None or session.closed:
+            connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True)
+            session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=self._timeout,
+                trust_env=True,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("Accept-Encoding",),
+                read_bufsize=READ_BUFFER,
+            )
+            self._sessions[loop] = session
+        return session
+
+    async def aclose(self) -> None:
+        """Close the idle connections of this loop, and forget those of others."""
+        sessions = list(self._sessions.items())
+        self._sessions.clear()
+        for loop, session in sessions:
+            if loop is asyncio.get_running_loop():
+                await session.close()
+
+
+class _Response:
+    """One response of aiohttp."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
+
+    async def read(self) -> bytes:
+        """The bytes that have arrived; empty at the end."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise StreamInterruptedError(f"the connection was lost in the middle of the answer ({_reason(error)})") from error
+
+    async def aclose(self) -> None:
+        """Give the connection back if the body was read to its end, else close it."""
+        self.abort()
+
+    def abort(self) -> None:
+        """As `aclose`; does nothing when the event loop is gone, whose sockets went with it."""
+        try:
+            self._response.close()
+        except RuntimeError:
+            pass  # the event loop is closed
+
+
+def _before_headers(error: Exception, url: str) -> ProviderError:
+    """Every way in which no response comes, as one sentence that says what to look at."""
+    where = _where(url)
+    match error:
+        case aiohttp.ClientConnectorDNSError() | aiohttp.ClientConnectorError(os_error=OSError(errno=-2 | -3 | -5)):
+            return ProviderConnectionError(f"the name in {where} cannot be resolved; check base_url and the network")
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return ProviderConnectionError(f"the certificate of {where} was not accepted ({_reason(error)})", retryable=False)
+        case aiohttp.ServerTimeoutError():
+            return ProviderTimeoutError(f"connecting to {where} took too long (connect_timeout); is the server reachable?")
+        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
+            return ProviderConnectionError(f"the proxy on the way to {where} did not connect ({_reason(error)})")
+        case aiohttp.ClientConnectorError(os_error=ConnectionRefusedError()):
+            return ProviderConnectionError(f"{where} refused the connection; is the server running, and is base_url right?")
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+            return ProviderConnectionError(f"{where} closed the connection without an answer ({_reason(error)})")
+        case aiohttp.InvalidURL() | ValueError():
+            return ProviderConnectionError(f"{where} is no usable URL; check base_url", retryable=False)
+        case _:
+            return ProviderConnectionError(f"no answer from {where} ({_reason(error)})")
+
+
+def _where(url: str) -> str:
+    """Scheme, host and port: no path, no user, no query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,238 @@
+"""What all providers over HTTP share: the way of one request, its limits, and what becomes of each failure."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, Protocol, Self, TypeVar, Unpack, overload
+
+import msgspec
+
+from ecs_agent._version import __version__
+from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError, UnsupportedFeatureError
+from ecs_agent.providers.classify import classify_response
+from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions
+from ecs_agent.providers.settings import Settings
+from ecs_agent.providers.slots import StreamSlots
+from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
+from ecs_agent.streaming.decoder import StreamDecoder
+from ecs_agent.streaming.stream import CompletionStream
+from ecs_agent.types import CompletionResult, JsonObject, Message
+
+E = TypeVar("E", bound=ProviderError)
+
+ERROR_BODY = 64 * 1024
+KNOWN_OPTIONS = frozenset(RequestOptions.__optional_keys__)
+
+
+class WireCodec(Protocol):
+    """How one wire protocol writes a request and reads a body; no I/O."""
+
+    @property
+    def path(self) -> str:
+        """What is appended to the base URL."""
+        ...
+
+    def authorization(self, key: str) -> dict[str, str]:
+        """The headers that carry the key."""
+        ...
+
+    def encode(self, request: ModelRequest) -> JsonObject:
+        """The request's JSON."""
+        ...
+
+    def decoder(self, content_type: str) -> StreamDecoder:
+        """A decoder for one body of status 200."""
+        ...
+
+    def withdraw(self, error: ProviderError) -> bool:
+        """Whether a refused request may be sent once more, since something optional in it was refused and is left out from now on."""
+        ...
+
+
+class HTTPProvider:
+    """A provider over HTTP.
+
+    Args:
+        codec: the wire protocol.
+        settings: whom to ask, and with which key.
+        name: how errors and logs call this provider.
+        limits: in seconds.
+        write_timeout: seconds for sending the request and waiting for the head of the response; None means that `limits` bound it.
+        max_streams: how many answers may be open at once.
+        pool_timeout: seconds to wait for one of them; None for as long as it takes.
+        connect_timeout: seconds for name resolution, connection and TLS.
+        transport: another way to send requests.
+        proxy: the URL of a proxy; those of the environment are honoured without it.
+        ssl_context: how certificates are checked.
+        headers: sent with every request.
+    """
+
+    def __init__(
+        self,
+        codec: WireCodec,
+        settings: Settings,
+        *,
+        name: str,
+        limits: TimeLimits,
+        write_timeout: float | None,
+        max_streams: int,
+        pool_timeout: float | None,
+        connect_timeout: float | None,
+        transport: Transport | None,
+        proxy: str | None,
+        ssl_context: ssl.SSLContext | None,
+        headers: Mapping[str, str] | None,
+    ) -> None:
+        self._codec = codec
+        self.name = name
+        self.model = settings.model
+        self.base_url = settings.base_url
+        self._settings = settings
+        self._limits = limits
+        self._write_timeout = write_timeout
+        self._slots = StreamSlots(max_streams, pool_timeout)
+        self._headers = dict(headers or {})
+        self._transport = transport if transport is not None else _aiohttp(connect_timeout, proxy, ssl_context)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
+
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> CompletionStream: ...
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]) -> CompletionResult | CompletionStream: ...
+    async def complete(
+        self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
+    ) -> CompletionResult | CompletionStream:
+        """Ask the model; see `LLMProvider`.
+
+        Raises:
+            ProviderError: one of its leaves, each with a sentence that says what to do.
+            UnsupportedFeatureError: `stream=True` together with `response_format`.
+            TypeError: an option that does not exist.
+        """
+        unknown = [name for name in options if name not in KNOWN_OPTIONS]
+        if unknown:
+            raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
+        if stream and options.get("response_format") is not None:
+            raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
+        request = ModelRequest(options.get("model") or self.model, messages, stream, options)
+        answer = await self._open(request)
+        if stream:
+            return answer
+        async with answer:
+            async for _ in answer:
+                pass
+            return answer.result()
+
+    async def _open(self, request: ModelRequest) -> CompletionStream:
+        limits = self._limits_of(request)
+        release = await self._slots.acquire()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            response = await self._sent(request, limits)
+            decoder = self._codec.decoder(response.headers.get("content-type", ""))
+            source = HTTPDeltaSource(response, decoder, limits, started, release, self._own)
+        except BaseException:
+            release()
+            raise
+        return CompletionStream(source, started=started, clock=loop.time)
+
+    async def _sent(self, request: ModelRequest, limits: TimeLimits) -> TransportResponse:
+        """The response to a request, its status 200; asked once more when something optional in it was refused."""
+        try:
+            return await self._accepted(request, limits)
+        except ProviderError as error:
+            if not self._codec.withdraw(error):
+                raise
+            return await self._accepted(request, limits)
+
+    async def _accepted(self, request: ModelRequest, limits: TimeLimits) -> TransportResponse:
+        body = msgspec.json.encode(self._codec.encode(request))
+        extra = request.options.get("extra_headers") or {}
+        sent = TransportRequest(self.base_url + self._codec.path, self._head({**self._headers, **extra}), body)
+        patience = min([limit for limit in (limits.read, limits.first_delta, limits.total, self._write_timeout) if limit is not None], default=None)
+        response: TransportResponse | None = None
+        try:
+            async with asyncio.timeout(patience):
+                response = await self._transport.open(sent)
+                if response.status == 200:
+                    return response
+                content = await _bounded(response)
+        except BaseException as error:
+            if response is not None:
+                response.abort()
+            if isinstance(error, TimeoutError) and not isinstance(error, ProviderError):
+                raise self._own(
+                    ProviderTimeoutError(f"no answer within {patience} s (read_timeout); raise that limit if the model needs longer")
+                ) from error
+            if isinstance(error, ProviderError):
+                self._own(error)
+            raise
+        await response.aclose()
+        raise self._own(classify_response(response.status, response.headers, content, model=request.model, secrets=self._secrets()))
+
+    def _head(self, extra: Mapping[str, str]) -> dict[str, str]:
+        head = {"content-type": "application/json", "accept": "text/event-stream, application/json", "accept-encoding": "identity"}
+        head["user-agent"] = f"ecs-agent/{__version__}"
+        if self._settings.key is not None:
+            head |= self._codec.authorization(self._settings.key.reveal())
+        for name, value in extra.items():
+            if "\r" in name + value or "\n" in name + value:
+                raise ConfigurationError(f"the header {name!r} holds a line break")
+            head[name.lower()] = value
+        return head
+
+    def _limits_of(self, request: ModelRequest) -> TimeLimits:
+        options, limits = request.options, self._limits
+        if not request.stream:
+            limits = replace(limits, read=None, first_delta=None)
+        return TimeLimits(
+            read=options.get("read_timeout", limits.read),
+            first_delta=options.get("first_delta_timeout", limits.first_delta),
+            total=options.get("total_timeout", limits.total),
+            tail=limits.tail,
+        )
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (self._settings.key.reveal(),) if self._settings.key is not None else ()
+
+    def _own(self, error: E) -> E:
+        """Sign an error with who failed."""
+        error.provider = error.provider or self.name
+        error.model = error.model or self.model
+        return error
+
+    async def aclose(self) -> None:
+        """Close idle connections; safe to call twice."""
+        await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+async def _bounded(response: TransportResponse) -> bytes:
+    """The beginning of an error's body; a connection that is lost in it does not hide the error."""
+    content = bytearray()
+    try:
+        while len(content) < ERROR_BODY and (data := await response.read()):
+            content += data
+    except StreamInterruptedError:
+        pass
+    return bytes(content[:ERROR_BODY])
+
+
+def _aiohttp(connect_timeout: float | None, proxy: str | None, ssl_context: ssl.SSLContext | None) -> Transport:
+    from ecs_agent.providers.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - heavy; loaded with the first provider
+
+    return AiohttpTransport(connect_timeout=connect_timeout, proxy=proxy, ssl_context=ssl_context)

@@ -1,0 +1,119 @@
+"""OpenAIProvider: any server that speaks the OpenAI chat protocol."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+
+from ecs_agent.errors import BadRequestError, ProviderError
+from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers.http_stream import TimeLimits
+from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_chat_request import encode_request
+from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.settings import resolve
+from ecs_agent.providers.transport import Transport
+from ecs_agent.streaming.decoder import StreamDecoder
+from ecs_agent.types import JsonObject
+
+
+class OpenAIChatCodec:
+    """The chat protocol. Usage is asked for in streams until a server refuses to be asked."""
+
+    path = "/chat/completions"
+
+    def __init__(self) -> None:
+        self._include_usage = True
+
+    def authorization(self, key: str) -> dict[str, str]:
+        """The key as a bearer token."""
+        return {"authorization": f"Bearer {key}"}
+
+    def encode(self, request: ModelRequest) -> JsonObject:
+        """The request's JSON."""
+        return encode_request(request, include_usage=self._include_usage and request.stream)
+
+    def decoder(self, content_type: str) -> StreamDecoder:
+        """A decoder for one body."""
+        return ChatDecoder(content_type)
+
+    def withdraw(self, error: ProviderError) -> bool:
+        """Stop asking for usage where that is what was refused."""
+        refused = isinstance(error, BadRequestError) and ("stream_options" in str(error) or "include_usage" in str(error))
+        if refused and self._include_usage:
+            self._include_usage = False
+            return True
+        return False
+
+
+class OpenAIProvider(HTTPProvider):
+    """Asks a server that speaks the OpenAI chat protocol, by posting to `{base_url}/chat/completions`.
+
+    Args:
+        api_key: else `OPENAI_API_KEY` or `LLM_API_KEY`; a server on this machine needs none.
+        base_url: else `OPENAI_BASE_URL` or `LLM_BASE_URL`, else OpenAI's own.
+        model: else `LLM_MODEL`.
+        connect_timeout: seconds for name resolution, connection and TLS.
+        read_timeout: seconds of silence; anything that arrives ends it.
+        first_delta_timeout: seconds until the first text, reasoning or tool call.
+        total_timeout: seconds for the whole answer.
+        write_timeout: seconds for sending the request; None means that only `total_timeout` bounds it.
+        pool_timeout: seconds to wait for one of `max_streams`; None for as long as it takes.
+        tail_timeout: seconds after the finish reason to wait for the usage; passing it is no error.
+        max_streams: how many answers may be open at once.
+        transport: another way to send requests.
+        proxy: the URL of a proxy; those of the environment are honoured without it.
+        ssl_context: how certificates are checked.
+        headers: sent with every request.
+        allow_http: send the key unencrypted to another machine.
+        name: how errors and logs call this provider.
+
+    Raises:
+        ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        api_key: str | Secret | None = None,
+        base_url: str | None = None,
+        model: str | None = None,
+        *,
+        connect_timeout: float | None = 10.0,
+        read_timeout: float | None = 120.0,
+        first_delta_timeout: float | None = 600.0,
+        total_timeout: float | None = 3600.0,
+        write_timeout: float | None = None,
+        pool_timeout: float | None = None,
+        tail_timeout: float | None = 2.0,
+        max_streams: int = 10_000,
+        transport: Transport | None = None,
+        proxy: str | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        headers: Mapping[str, str] | None = None,
+        allow_http: bool = False,
+        name: str = "openai",
+    ) -> None:
+        settings = resolve(
+            api_key=api_key,
+            base_url=base_url,
+            model=model,
+            key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
+            url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
+            default_url="https://api.openai.com/v1",
+            allow_http=allow_http,
+        )
+        super().__init__(
+            OpenAIChatCodec(),
+            settings,
+            name=name,
+            limits=TimeLimits(read_timeout, first_delta_timeout, total_timeout, tail_timeout),
+            write_timeout=write_timeout,
+            max_streams=max_streams,
+            pool_timeout=pool_timeout,
+            connect_timeout=connect_timeout,
+            transport=transport,
+            proxy=proxy,
+            ssl_context=ssl_context,
+            headers=headers,
+        )

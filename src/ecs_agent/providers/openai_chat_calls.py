@@ -1,0 +1,118 @@
+"""Which call a fragment belongs to. Servers disagree on index and id, so this is decided by what stands in the fragment:
+
+(a) An id that differs from the one in its index's slot opens a new call.
+(b) An id that is empty or missing continues.
+(c) Without an index a new id opens a call, else the last one continues.
+(d) A name, while the slot's arguments are already a closed JSON object, opens a new call.
+(e) A repeated name is ignored; a piece of a name is appended only while there are no arguments and the fragment has no id.
+(f) Arguments that are null are ignored, an object is written as JSON, a string is appended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from ecs_agent.streaming.tool_calls import ToolCallLog
+from ecs_agent.types import FinishReason, JsonObject, ToolCall, ToolCallFragment
+
+_KNOWN = frozenset({"index", "id", "type", "function"})
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    id: str | None = None
+    name: str = ""
+    has_arguments: bool = False
+
+
+class CallSlots:
+    """The calls of one answer.
+
+    Args:
+        call_id: makes an id for a call that came without one, from its position.
+    """
+
+    def __init__(self, call_id: Callable[[int], str]) -> None:
+        self._call_id = call_id
+        self._log = ToolCallLog()
+        self._slots: list[_Slot] = []
+        self._by_index: dict[int, _Slot] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def add(self, found: Any) -> tuple[ToolCallFragment, ...]:
+        """Take the `tool_calls` of one delta; what is no object in it is left out."""
+        pieces = cast("list[Any]", found) if isinstance(found, list) else [found]
+        return tuple([self._one(cast("JsonObject", piece)) for piece in pieces if isinstance(piece, dict)])
+
+    def view(self) -> Sequence[ToolCall]:
+        """All calls so far."""
+        return self._log.view()
+
+    def final(self, finish: FinishReason | None) -> Sequence[ToolCall] | None:
+        """The complete calls, their ids distinct; None when there are none."""
+        calls: list[ToolCall] = []
+        for number, call in enumerate(self._log.final(finish, self._call_id)):
+            taken = {made.id for made in calls}
+            calls.append(replace(call, id=f"{call.id}_{number}") if call.id in taken else call)
+        return calls or None
+
+    def _one(self, piece: JsonObject) -> ToolCallFragment:
+        function = piece.get("function")
+        fields = cast("JsonObject", function) if isinstance(function, dict) else {}
+        call_id, name = _text(piece.get("id")), _text(fields.get("name"))
+        arguments = _arguments(fields.get("arguments"))
+        index = piece.get("index")
+        slot = self._slot(int(index) if isinstance(index, int | float) else None, call_id, name, arguments)
+        extra = {key: value for key, value in piece.items() if key not in _KNOWN and value is not None}
+        fragment = ToolCallFragment(slot.number, self._new_id(slot, call_id), self._new_name(slot, name, call_id), arguments, extra or None)
+        slot.has_arguments = slot.has_arguments or bool(arguments)
+        self._log.append(fragment)
+        return fragment
+
+    def _slot(self, index: int | None, call_id: str | None, name: str | None, arguments: str) -> _Slot:
+        slot = self._by_index.get(index) if index is not None else self._without_index(call_id)
+        if slot is None or self._opens_new(slot, call_id, name, arguments):
+            slot = _Slot(len(self._slots))
+            self._slots.append(slot)
+            if index is not None:
+                self._by_index[index] = slot
+        return slot
+
+    def _without_index(self, call_id: str | None) -> _Slot | None:
+        if call_id is not None:
+            return next((slot for slot in self._slots if slot.id == call_id), None)
+        return self._slots[-1] if self._slots else None
+
+    def _opens_new(self, slot: _Slot, call_id: str | None, name: str | None, arguments: str) -> bool:
+        if call_id is not None and slot.id is not None:
+            return call_id != slot.id
+        repeats = name == slot.name and not arguments
+        return name is not None and not repeats and self._log.is_closed(slot.number)
+
+    def _new_id(self, slot: _Slot, call_id: str | None) -> str | None:
+        if slot.id is not None or call_id is None:
+            return None
+        slot.id = call_id
+        return call_id
+
+    def _new_name(self, slot: _Slot, name: str | None, call_id: str | None) -> str | None:
+        if name is None or (slot.name and (slot.has_arguments or call_id is not None or name == slot.name)):
+            return None
+        slot.name += name
+        return name
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _arguments(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

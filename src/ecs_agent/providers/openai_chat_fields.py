@@ -1,0 +1,151 @@
+"""Single fields of the OpenAI chat protocol: finish words, usage, content in parts, opaque reasoning details, half surrogate pairs."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from ecs_agent.types import FinishReason, JsonObject, Usage
+
+FINISH: Final[dict[str, FinishReason]] = {
+    "stop": "stop",
+    "eos": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "model_context_window_exceeded": "length",
+    "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "sensitive": "content_filter",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+    "recitation": "content_filter",
+    "prohibited_content": "content_filter",
+    "blocklist": "content_filter",
+    "spii": "content_filter",
+    "pause_turn": "pause",
+}
+"""Finish words in lower case; one that is not here is unknown, and never "stop"."""
+
+FINISH_ERRORS: Final = frozenset({"error", "network_error", "insufficient_system_resource", "malformed_function_call"})
+"""Finish words that say that there is no answer."""
+
+
+def usage_of(found: Any) -> Usage | None:
+    """Usage as the provider counted it; None when it counted nothing."""
+    if not isinstance(found, dict):
+        return None
+    usage = cast("JsonObject", found)
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    total = _count(usage.get("total_tokens"))
+    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    return Usage(
+        prompt or 0,
+        completion or 0,
+        total if total is not None else (prompt or 0) + (completion or 0),
+        cached if cached is not None else _count(usage.get("prompt_cache_hit_tokens")),
+        _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _detail(usage: JsonObject, group: str, name: str) -> int | None:
+    found = usage.get(group)
+    return _count(cast("JsonObject", found).get(name)) if isinstance(found, dict) else None
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15 else None
+
+
+def texts_of(content: Any) -> tuple[str, str]:
+    """Text and reasoning of a content that is a string, null, or a list of parts."""
+    if isinstance(content, str):
+        return content, ""
+    text, thought = "", ""
+    for part in cast("list[Any]", content) if isinstance(content, list) else ():
+        if isinstance(part, str):
+            text += part
+        elif isinstance(part, dict):
+            kind = str(cast("JsonObject", part).get("type", "text"))
+            found = _text_in(cast("JsonObject", part))
+            text, thought = (text, thought + found) if kind in ("thinking", "reasoning") else (text + found, thought)
+    return text, thought
+
+
+def _text_in(part: JsonObject) -> str:
+    for name in ("text", "thinking", "reasoning", "content"):
+        found = part.get(name)
+        if isinstance(found, str):
+            return found
+        if isinstance(found, list):
+            return "".join(texts_of(cast("list[Any]", found)))
+    return ""
+
+
+class OpaqueDetails:
+    """`reasoning_details` over all chunks: their texts are joined by index, everything else is kept as it came, to be sent back."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Any, JsonObject] = {}
+
+    def add(self, details: Any) -> str:
+        """Take a chunk's details; returns the readable text in them."""
+        readable = ""
+        for entry in cast("list[Any]", details) if isinstance(details, list) else ():
+            if not isinstance(entry, dict):
+                continue
+            fields = cast("JsonObject", entry)
+            index = fields.get("index")
+            key = (index if isinstance(index, int) else len(self._entries), str(fields.get("type")))
+            kept = self._entries.setdefault(key, {})
+            for name, value in fields.items():
+                joins = name in ("text", "summary", "data") and isinstance(value, str) and isinstance(kept.get(name), str)
+                if joins:
+                    kept[name] += value
+                elif value is not None or name not in kept:
+                    kept[name] = value
+            for name in ("text", "summary"):
+                if isinstance(fields.get(name), str):
+                    readable += fields[name]
+        return readable
+
+    def data(self) -> JsonObject | None:
+        """All of it, None when there was none."""
+        return {"reasoning_details": list(self._entries.values())} if self._entries else None
+
+
+class Surrogates:
+    """Half surrogate pairs: a pair that was cut between two deltas is joined, half of one alone becomes U+FFFD."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, str] = {}
+
+    @property
+    def active(self) -> bool:
+        """Whether a first half waits for its second."""
+        return bool(self._held)
+
+    def whole(self, channel: str, text: str) -> str:
+        """The text as far as it is whole."""
+        if not text or (text.isascii() and not self._held):
+            return text
+        text = self._held.pop(channel, "") + text
+        if "\ud800" <= text[-1] <= "\udbff":
+            self._held[channel], text = text[-1], text[:-1]
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+    def rest(self) -> dict[str, str]:
+        """What never became whole, replaced, by channel."""
+        left = dict.fromkeys(self._held, "\ufffd")
+        self._held.clear()
+        return left

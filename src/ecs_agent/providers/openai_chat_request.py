@@ -1,0 +1,116 @@
+"""Writing requests of the OpenAI chat protocol."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from typing import Any
+
+from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.types import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    JsonObject,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+    ToolSchema,
+)
+
+SOURCE = "openai-chat"
+
+_AS_THEY_ARE = (
+    "parallel_tool_calls",
+    "response_format",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "logit_bias",
+    "metadata",
+    "reasoning_effort",
+)
+
+
+def encode_request(request: ModelRequest, *, include_usage: bool) -> JsonObject:
+    """The JSON of a request. What is not given is not sent; `extra_body` is merged last.
+
+    Reasoning text is not sent back, since most servers refuse it; opaque data of this protocol is. An assistant's message without any content
+    is left out.
+    """
+    options = request.options
+    body: JsonObject = {"model": request.model, "messages": [_message(m) for m in request.messages if m.parts or m.role != "assistant"]}
+    for name in _AS_THEY_ARE:
+        value = options.get(name)
+        if value is not None:
+            body[name] = value
+    tools, choice = options.get("tools"), options.get("tool_choice")
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    if choice is not None:
+        body["tool_choice"] = choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+    if request.stream:
+        body["stream"] = True
+        if include_usage:
+            body["stream_options"] = {"include_usage": True}
+    return {**body, **(options.get("extra_body") or {})}
+
+
+def _tool(tool: ToolSchema) -> JsonObject:
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
+
+
+def _message(message: Message) -> JsonObject:
+    made: JsonObject = {"role": message.role, "content": _content(message)}
+    if message.name and message.role != "tool":
+        made["name"] = message.name
+    if message.role == "tool":
+        made["tool_call_id"] = message.tool_call_id
+    calls = message.tool_calls
+    if calls:
+        made["tool_calls"] = [_call(call) for call in calls]
+    if message.refusal and not message.content:
+        made["refusal"] = message.refusal
+    for part in message.parts:
+        if isinstance(part, OpaquePart) and part.source == SOURCE:
+            made.update(part.data)
+    return made
+
+
+def _call(call: ToolCall) -> JsonObject:
+    arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **(call.opaque or {})}
+
+
+def _content(message: Message) -> Any:
+    shown = [part for part in message.parts if not isinstance(part, ToolCall | OpaquePart | ReasoningPart | RefusalPart)]
+    if not shown and message.tool_calls:
+        return None
+    if all(isinstance(part, TextPart) for part in shown):
+        return message.content
+    return [_part(part) for part in shown]
+
+
+def _part(part: Part) -> JsonObject:
+    match part:
+        case ImagePart(url=url, data=data, media_type=kind, detail=detail):
+            image = {"url": url if data is None else _data_url(kind, data)}
+            return {"type": "image_url", "image_url": {**image, "detail": detail} if detail else image}
+        case AudioPart(data=data, format=kind):
+            return {"type": "input_audio", "input_audio": {"data": b64encode(data).decode(), "format": kind}}
+        case FilePart(file_id=str(file_id)):
+            return {"type": "file", "file": {"file_id": file_id}}
+        case FilePart(data=data, filename=name, media_type=kind):
+            return {"type": "file", "file": {"filename": name or "file", "file_data": _data_url(kind, data or b"")}}
+        case _:
+            return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
+
+
+def _data_url(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{b64encode(data).decode()}"

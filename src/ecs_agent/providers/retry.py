@@ -1,0 +1,102 @@
+"""RetryProvider: asks again when asking again may help. Whole answers only: a stream passes through untouched, since what was shown cannot be taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Literal, Unpack, overload
+
+from ecs_agent.errors import ProviderError
+from ecs_agent.logging import get_logger
+from ecs_agent.providers.classify import MAX_RETRY_AFTER
+from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.types import CompletionResult, Message, RetryConfig, StreamDelta
+
+_log = get_logger("ecs_agent.providers.retry")
+
+
+class RetryProvider:
+    """Wraps a provider and repeats a failed request; see `RetryConfig` for when and how long it waits.
+
+    Args:
+        provider: whom to ask.
+        retry_config: when to ask again.
+        sleep: how to wait.
+        rng: where the jitter comes from.
+    """
+
+    def __init__(
+        self,
+        provider: LLMProvider,
+        retry_config: RetryConfig | None = None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        self.provider = provider
+        self.config = retry_config if retry_config is not None else RetryConfig()
+        self._sleep = sleep
+        self._rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not a secret
+
+    @property
+    def model(self) -> str:
+        """The wrapped provider's model."""
+        return str(getattr(self.provider, "model", ""))
+
+    @property
+    def name(self) -> str:
+        """The wrapped provider's name."""
+        return str(getattr(self.provider, "name", type(self.provider).__name__))
+
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
+    @overload
+    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> AsyncIterator[StreamDelta]: ...
+    @overload
+    async def complete(
+        self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]
+    ) -> CompletionResult | AsyncIterator[StreamDelta]: ...
+    async def complete(
+        self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
+    ) -> CompletionResult | AsyncIterator[StreamDelta]:
+        """Ask, and ask again.
+
+        Raises:
+            ProviderError: the last failure, when it is not to be retried, or attempts or time are used up.
+        """
+        if stream:
+            return await self.provider.complete(messages, stream=True, **options)
+        loop = asyncio.get_running_loop()
+        started, attempt = loop.time(), 1
+        while True:
+            try:
+                return await self.provider.complete(messages, stream=False, **options)
+            except ProviderError as error:
+                wait = self.wait_after(attempt, error)
+                elapsed = loop.time() - started
+                if wait is None or (self.config.max_elapsed is not None and elapsed + wait > self.config.max_elapsed):
+                    raise
+                _log.warning("asking again", attempt=attempt, wait=round(wait, 3), kind=str(error.kind), status=error.status, provider=self.name)
+            await self._sleep(wait)
+            attempt += 1
+
+    def wait_after(self, attempt: int, error: ProviderError) -> float | None:
+        """Seconds to wait after a failed attempt, None when it is not to be repeated."""
+        config = self.config
+        listed = error.status is None or error.status in config.retry_status_codes
+        if attempt >= config.max_attempts or not error.retryable or not listed:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else None
+        base = min(max(config.multiplier * 2 ** (attempt - 1), config.min_wait), config.max_wait)
+        return min(config.max_wait, base + self._rng.uniform(0, base)) if config.jitter else base
+
+    async def aclose(self) -> None:
+        """Close the wrapped provider, if it can be closed."""
+        close = getattr(self.provider, "aclose", None)
+        if close is not None:
+            await close()
+
+    def __repr__(self) -> str:
+        return f"RetryProvider({self.provider!r})"

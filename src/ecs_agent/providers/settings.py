@@ -1,0 +1,80 @@
+"""Where a provider's key, URL and model come from: the arguments, else the environment, else one clear sentence."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from ecs_agent.errors import ConfigurationError
+from ecs_agent.providers.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Whom to ask, and with which key."""
+
+    base_url: str
+    model: str
+    key: Secret | None
+
+
+def resolve(
+    *,
+    api_key: str | Secret | None,
+    base_url: str | None,
+    model: str | None,
+    key_names: Sequence[str],
+    url_names: Sequence[str],
+    default_url: str,
+    allow_http: bool = False,
+) -> Settings:
+    """Arguments first, then the environment variables in the order given.
+
+    Raises:
+        ConfigurationError: there is no key for a server that is not on this machine, no model, or the URL cannot be used.
+    """
+    url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
+    local = _checked(url)
+    chosen = model or _from_environment(("LLM_MODEL",))
+    if not chosen:
+        raise ConfigurationError("no model was named; give model='…' or set LLM_MODEL")
+    key = api_key if isinstance(api_key, Secret) else _secret(api_key if api_key is not None else _from_environment(key_names))
+    if key is None and not local:
+        raise ConfigurationError(
+            f"no API key for {urlsplit(url).hostname}; set {key_names[0]}, or give api_key=… (a server on this machine needs none)"
+        )
+    if key is not None and not local and url.startswith("http://") and not allow_http:
+        raise ConfigurationError(f"{url} is not encrypted, so the key is not sent there; use https://, or allow_http=True if you mean it")
+    return Settings(url, chosen, key)
+
+
+def _secret(value: str | None) -> Secret | None:
+    return Secret(value) if value is not None else None
+
+
+def _from_environment(names: Sequence[str]) -> str | None:
+    return next((value for name in names if (value := os.environ.get(name))), None)
+
+
+def _checked(url: str) -> bool:
+    """Whether a URL points to this machine.
+
+    Raises:
+        ConfigurationError: it is no URL that a request could be sent to.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigurationError(f"base_url {url!r} is no URL ({error})") from error
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigurationError(f"base_url {url!r} is no URL; it looks like https://api.example.com/v1")
+    if parts.username or parts.query or parts.fragment:
+        raise ConfigurationError("base_url holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
