@@ -39,17 +39,27 @@ class Counting:
         self.calls.append(me.id)
 
 
+def add_and_remove(world: World, entity: EntityId) -> None:
+    world.add_component(entity, Style())
+    world.remove_component(entity, Style)
+
+
 CHANGES: dict[str, Callable[[World, EntityId], object]] = {
     "add": lambda world, entity: world.add_component(entity, Style()),
     "replace": lambda world, entity: world.add_component(entity, Work(1)),
-    "remove": lambda world, entity: (world.add_component(entity, Style()), world.remove_component(entity, Style)),
+    "add and remove": add_and_remove,
     "touch": lambda world, entity: world.touch(entity),
     "touch a component": lambda world, entity: world.touch(entity, Work),
     "edit": lambda world, entity: world.edit(entity, Work, "it was edited"),
     "in place, found at the boundary": lambda world, entity: world.query(Work)[0][1][0].done.append("x"),
 }
 
-NO_CHANGES: dict[str, Callable[[World, EntityId], object]] = {
+NO_def add_and_remove(world: World, entity: EntityId) -> None:
+    world.add_component(entity, Style())
+    world.remove_component(entity, Style)
+
+
+CHANGES: dict[str, Callable[[World, EntityId], object]] = {
     "an event": lambda world, entity: world.emit(entity, "something happened"),
     "removing what is not there": lambda world, entity: world.remove_component(entity, Style),
     "a change of another entity": lambda world, _: spawn(world, Style()),
@@ -146,12 +156,17 @@ async def test_a_predicate_gets_the_components_of_the_signature_without_the_leas
     assert asked[0][1] is None
 
 
+def change_and_commit(_: World, me: Entity, work: Work) -> None:
+    work.done.append("x")
+    me.commit()
+
+
 WAYS_TO_CHANGE: dict[str, Callable[[World, Entity, Work], object]] = {
     "in place": lambda _world, _me, work: work.done.append("x"),
     "through the lease": lambda _world, me, _work: me.add(Style("new")),
     "past the lease": lambda world, me, _work: world.add_component(me.id, Style("new")),
     "by touch": lambda _world, me, _work: me.touch(Work),
-    "in place and committed": lambda _world, me, work: (work.done.append("x"), me.commit()),
+    "in place and committed": change_and_commit,
 }
 
 
@@ -426,11 +441,14 @@ async def test_rule_19_entities_start_in_the_order_in_which_they_became_due(worl
 
     world.register_system(note)
     entities = [spawn(world, Work()) for _ in range(20)]
-    await run(world)
+    serving = asyncio.ensure_future(Runner().serve(world))
+    await turns(5)
     for entity in reversed(entities):
         world.touch(entity)
-    await run(world)
-    assert order == entities + entities, "a run looks at entities oldest first"
+    await turns(5)
+    await world.aclose()
+    await serving
+    assert order == [*entities, *reversed(entities)]
 
 
 async def test_rule_19_a_system_that_never_waits_does_not_stop_the_others(world: World) -> None:

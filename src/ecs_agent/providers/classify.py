@@ -241,7 +241,7 @@ def _words(failure: Any) -> str:
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.split())
+    text = " ".join(text.encode(errors="replace").decode().split())
     return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "…"
 
 

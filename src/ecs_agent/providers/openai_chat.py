@@ -20,7 +20,7 @@ import msgspec
 from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError, StreamInterruptedError
 from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.openai_chat_calls import CallSlots
-from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, OpaqueDetails, Surrogates, texts_of, usage_of
+from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, OpaqueDetails, Surrogates, texts_of, usage_of, without_surrogates
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.sse import ServerSentEvent, SSEDecoder
 from ecs_agent.types import FinishReason, JsonObject, OpaquePart, StreamDelta, Usage
@@ -122,7 +122,7 @@ class ChatDecoder:
         except MalformedResponseError as error:
             self._fail(error)
         if self.phase is DecoderPhase.OPEN and not self._seen and self._sse.stray:
-            self._whole("\n".join(self._sse.stray).encode(errors="replace"), deltas)
+            self._mislabelled("\n".join(self._sse.stray).strip(), deltas)
         self._over(deltas, "the body ended before the answer did")
         return deltas
 
@@ -146,6 +146,11 @@ class ChatDecoder:
         for line in self._sse.stray[self._strays :]:
             self._strays += 1
             self._stray(line)
+
+    def _mislabelled(self, text: str, deltas: list[StreamDelta]) -> None:
+        """A body that calls itself a stream and is none: one JSON object, or a page."""
+        if text.startswith("<") or isinstance(_parsed(text), dict):
+            self._whole(text.encode(errors="replace"), deltas)
 
     def _stray(self, line: str) -> None:
         """A line that is no field: a server that fails often writes its error so, bare or as a field of its own."""
@@ -183,7 +188,7 @@ class ChatDecoder:
             if event.event == "error" or error_object(found) is not None:
                 self._fail(classify_error_object(error_object(found) or found or word))
             elif isinstance(found, dict):
-                self._rare(_lenient(cast("JsonObject", found)), found, deltas)
+                self._chunk(_lenient(cast("JsonObject", found)), deltas, plain=False)
             elif found is _NOTHING:
                 self._fail(_page() if word.startswith("<") else MalformedResponseError(f"the server sent an event that is not JSON: {word[:200]!r}"))
 
@@ -200,7 +205,8 @@ class ChatDecoder:
         else:
             self._end(deltas)
 
-    def _chunk(self, chunk: _Chunk, deltas: list[StreamDelta]) -> None:
+    def _chunk(self, chunk: _Chunk, deltas: list[StreamDelta], *, plain: bool = True) -> None:
+        """Take a chunk; `plain` says that its texts cannot hold half surrogate pairs."""
         tail = self.phase is DecoderPhase.TAIL
         usage = chunk.usage
         if usage is None and chunk.x_groq is not None:
@@ -210,9 +216,9 @@ class ChatDecoder:
                 continue
             usage = choice.usage if usage is None else usage
             if choice.delta is not None:
-                self._delta(choice.delta, deltas)
+                self._delta(choice.delta, deltas, plain)
             elif choice.message is not None and not self._seen:
-                self._delta(choice.message, deltas)
+                self._delta(choice.message, deltas, plain)
             if choice.finish_reason not in (None, ""):
                 self._finished(str(choice.finish_reason))
         if usage is not None and (counted := usage_of(usage)) is not None:
@@ -221,14 +227,18 @@ class ChatDecoder:
             if tail and not chunk.choices:
                 self._end(deltas)
 
-    def _delta(self, delta: _Delta, deltas: list[StreamDelta]) -> None:
+    def _delta(self, delta: _Delta, deltas: list[StreamDelta], plain: bool) -> None:
         content, refusal = delta.content, delta.refusal
-        reasoning = delta.reasoning_content if delta.reasoning_content else delta.reasoning
-        if type(content) is str and not reasoning and refusal is None and delta.tool_calls is None and delta.reasoning_details is None:
-            if content and delta.function_call is None:
+        reasoning = delta.reasoning_content or delta.reasoning
+        if (
+            plain
+            and type(content) is str
+            and not (reasoning or refusal or delta.tool_calls or delta.reasoning_details or delta.function_call or self._surrogates.active)
+        ):
+            if content:
                 self._seen = True
-                deltas.append(StreamDelta(self._surrogates.whole("content", content) if self._surrogates.active else content))
-                return
+                deltas.append(StreamDelta(content))
+            return
         text, thought = texts_of(content)
         reasoning = reasoning if isinstance(reasoning, str) and reasoning else thought
         if delta.reasoning_details is not None:
@@ -243,6 +253,7 @@ class ChatDecoder:
         if fragments is None and isinstance(delta.function_call, dict):
             fragments = [{"index": 0, "function": delta.function_call}]
         if fragments:
+            fragments = fragments if plain else without_surrogates(fragments)
             made.tool_fragments = self._calls.add(fragments)
             made.tool_calls = self._calls.view()
         if made.content or made.reasoning or made.refusal or made.tool_fragments:
@@ -287,7 +298,7 @@ class ChatDecoder:
         elif not isinstance(found, dict) or not found.get("choices"):
             self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
         else:
-            self._chunk(_lenient(cast("JsonObject", found)), deltas)
+            self._chunk(_lenient(cast("JsonObject", found)), deltas, plain=False)
             if self.phase is not DecoderPhase.ENDED:
                 self._end(deltas)
 
