@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -157,7 +157,7 @@ class TestCancelledByAChange:
         world.register_system(quick)
         world.register_system(failing)
         entity = spawn(world, Work(), Style())
-        world.register_system(_only_work(slow))
+        world.register_system(beside(slow))
         result = await run(world)
         assert slow.ends == ["finished"]
         assert isinstance(result[entity].error, ValueError)
@@ -235,14 +235,14 @@ class TestCancelledByAChange:
         assert ends == ["finished"]
 
 
-def _only_work(slow: Slow) -> Any:
-    """The same system beside another of its priority: it touches nothing but its work."""
+def beside(slow: Slow) -> Any:
+    """The same system with an access that lets it run beside another one."""
 
     @system
-    async def only_work(me: Entity, work: Read[Work]) -> None:
-        await slow(me, work, None)
+    async def beside_others(me: Entity, work: Read[Work]) -> None:
+        await slow(me, Work(), None)
 
-    return only_work
+    return beside_others
 
 
 class TestCancelledFromOutside:
@@ -262,8 +262,8 @@ class TestCancelledFromOutside:
 
     async def test_rule_12_also_for_calls_that_run_together(self, world: World) -> None:
         slow, other = Slow(), Slow()
-        world.register_system(_only_work(slow))
-        world.register_system(_only_work(other))
+        world.register_system(beside(slow))
+        world.register_system(beside(other))
         spawn(world, Work())
         task = await begin(world)
         task.cancel()
@@ -620,9 +620,8 @@ class Deaf:
 
 class TestLeftBehind:
     @pytest.fixture(autouse=True)
-    def quiet(self, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    def quiet(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.CRITICAL, "ecs_agent")
-        yield
 
     @pytest.fixture
     async def deaf(self, world: World) -> Any:

@@ -54,12 +54,7 @@ CHANGES: dict[str, Callable[[World, EntityId], object]] = {
     "in place, found at the boundary": lambda world, entity: world.query(Work)[0][1][0].done.append("x"),
 }
 
-NO_def add_and_remove(world: World, entity: EntityId) -> None:
-    world.add_component(entity, Style())
-    world.remove_component(entity, Style)
-
-
-CHANGES: dict[str, Callable[[World, EntityId], object]] = {
+NO_CHANGES: dict[str, Callable[[World, EntityId], object]] = {
     "an event": lambda world, entity: world.emit(entity, "something happened"),
     "removing what is not there": lambda world, entity: world.remove_component(entity, Style),
     "a change of another entity": lambda world, _: spawn(world, Style()),

@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str]) -> Action:
     if any(word == "--api-key" or word.startswith("--api-key=") for word in options):
         raise ConfigurationError(KEY_ON_COMMAND_LINE)
     try:
-        action: object = typer.main.get_command(_app).main(args=words, prog_name="ecs-agent", standalone_mode=False)
+        action: Action | int | None = typer.main.get_command(_app).main(args=words, prog_name="ecs-agent", standalone_mode=False)
     except _COMPLAINT as complaint:
         raise ConfigurationError(_sentence(complaint)) from complaint
     return action if callable(action) else lambda: 0  # help and version are shown by the parser
@@ -77,6 +77,7 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--api-key-file", metavar="PATH", help="A file with the key and nothing else. Default: the key in OPENAI_API_KEY."),
 ]
+AllowHttp = Annotated[bool, typer.Option("--allow-http", help="Send the key unencrypted to a server on another machine.")]
 System = Annotated[str, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt.", show_default=False)]
 Tools = Annotated[
     list[str] | None,
@@ -102,6 +103,7 @@ def _chat(
     model: Model = None,
     base_url: BaseUrl = None,
     api_key_file: KeyFile = None,
+    allow_http: AllowHttp = False,
     system: System = "",
     tools: Tools = None,
     max_tokens: MaxTokens = None,
@@ -113,7 +115,7 @@ def _chat(
 
     Ctrl-C stops an answer and keeps what was said; at the empty prompt it leaves, as Ctrl-D does.
     """
-    settings = _settings(model, base_url, api_key_file, system, tools, max_tokens, temperature, no_color)
+    settings = _settings(model, base_url, api_key_file, allow_http, system, tools, max_tokens, temperature, no_color)
     return functools.partial(chatting.chat, settings)
 
 
@@ -125,6 +127,7 @@ def _run(
     model: Model = None,
     base_url: BaseUrl = None,
     api_key_file: KeyFile = None,
+    allow_http: AllowHttp = False,
     system: System = "",
     tools: Tools = None,
     max_tokens: MaxTokens = None,
@@ -141,7 +144,7 @@ def _run(
 
     Exit codes: 0 done, 1 the answer failed (what had arrived is written), 2 wrong usage, 130 Ctrl-C, 141 the reader of a pipe left.
     """
-    settings = _settings(model, base_url, api_key_file, system, tools, max_tokens, temperature, no_color)
+    settings = _settings(model, base_url, api_key_file, allow_http, system, tools, max_tokens, temperature, no_color)
     return lambda: running.run(settings, read_prompt(prompt), as_json=as_json, quiet=quiet)
 
 
@@ -173,10 +176,11 @@ def _settings(
     model: str | None,
     base_url: str | None,
     api_key_file: Path | None,
+    allow_http: bool,
     system: str,
     tools: list[str] | None,
     max_tokens: int | None,
     temperature: float | None,
     no_color: bool,
 ) -> Settings:
-    return Settings(model, base_url, api_key_file, system, tuple(tools or ()), max_tokens, temperature, color=not no_color)
+    return Settings(model, base_url, api_key_file, allow_http, system, tuple(tools or ()), max_tokens, temperature, color=not no_color)

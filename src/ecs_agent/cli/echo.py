@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Literal, Unpack, overload
 
 from ecs_agent.providers import FakeProvider
 from ecs_agent.providers.protocol import RequestOptions
-from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall
+from ecs_agent.streaming import CompletionStream
+from ecs_agent.types import CompletionResult, Message, ToolCall
 
 _CALL = re.compile(r"call\s+([A-Za-z0-9_-]+)\s*(\{.*\})?\s*", re.DOTALL)
 
@@ -23,16 +24,14 @@ class EchoProvider:
     @overload
     async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
     @overload
-    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> AsyncIterator[StreamDelta]: ...
+    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> CompletionStream: ...
     @overload
-    async def complete(
-        self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | AsyncIterator[StreamDelta]: ...
+    async def complete(self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]) -> CompletionResult | CompletionStream: ...
     async def complete(
         self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | AsyncIterator[StreamDelta]:
+    ) -> CompletionResult | CompletionStream:
         """Answer the last message."""
-        return await FakeProvider([answer_to(messages)]).complete(messages, stream, **options)
+        return await FakeProvider([answer_to], delay=0.005).complete(messages, stream, **options)
 
 
 def answer_to(messages: Sequence[Message]) -> str | CompletionResult:

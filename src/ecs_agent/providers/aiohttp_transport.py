@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -33,42 +32,57 @@ class AiohttpTransport:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._proxy = proxy
         self._ssl = ssl_context
-        self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
+        self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
     async def open(self, request: TransportRequest) -> _Response:
         """Send a request and wait for the head of its response."""
         try:
-            response = await self._session().request(
+            session = await self._session()
+            response = await session.request(
                 request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _before_headers(error, request.url) from error
         return _Response(response)
 
-    def _session(self) -> aiohttp.ClientSession:
+    async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None or session.closed:
-            connector = aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True)
-            session = aiohttp.ClientSession(
-                connector=connector,
-                timeout=self._timeout,
-                trust_env=True,
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("Accept-Encoding",),
-                read_bufsize=READ_BUFFER,
-            )
-            self._sessions[loop] = session
+            for other in [known for known in self._sessions if known.is_closed()]:
+                del self._sessions[other], self._owners[other]
+            self._owners[loop] = self._owned()
+            session = self._sessions[loop] = await anext(self._owners[loop])
         return session
 
+    async def _owned(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
+        """A session that closes itself with its event loop, or when this transport is dropped.
+
+        An event loop closes the asynchronous generators that are still open in it, and those that are collected. So nobody has to close a provider,
+        and no idle socket is left for the interpreter to complain about.
+        """
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
+            timeout=self._timeout,
+            trust_env=True,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept-Encoding",),
+            read_bufsize=READ_BUFFER,
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
+
     async def aclose(self) -> None:
-        """Close the idle connections of this loop, and forget those of others."""
-        sessions = list(self._sessions.items())
-        self._sessions.clear()
-        for loop, session in sessions:
-            if loop is asyncio.get_running_loop():
-                await session.close()
+        """Close the idle connections of this loop."""
+        loop = asyncio.get_running_loop()
+        owner = self._owners.pop(loop, None)
+        self._sessions.pop(loop, None)
+        if owner is not None:
+            await owner.aclose()
 
 
 class _Response:

@@ -71,16 +71,14 @@ class HTTPDeltaSource:
     async def read(self) -> Sequence[StreamDelta]:
         """The deltas of the next bytes that hold any; empty at the end."""
         while not self._closed:
-            if self._error is not None:
-                error, self._error = self._error, None
+            error = self._error or self._decoder.error
+            if error is not None:
                 await self.aclose()
                 raise self._sign(error)
             if self._decoder.phase is DecoderPhase.ENDED:
                 await self.aclose()
                 break
             deltas = await self._next()
-            if self._error is None:
-                self._error = self._decoder.error
             if deltas:
                 self._note(deltas)
                 return deltas
