@@ -99,7 +99,7 @@ class ToolCall:
     tag: ClassVar[str] = "tool_call"
     id: str
     name: str
-    arguments: JsonObject = field(default_factory=dict)
+    arguments: JsonObject = field(default_factory=dict[str, Any])
     raw_arguments: str | None = None
     arguments_error: str | None = None
     opaque: JsonObject | None = None

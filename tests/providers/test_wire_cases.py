@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.providers.wire import SHARED, check, decode, pieces_of, run_case, splits
 
 from ecs_agent.errors import StreamInterruptedError
-from tests.providers.wire import SHARED, check, decode, pieces_of, run_case, splits
 
 CASES = sorted((SHARED / "cases").glob("*.json"))
 FILES = [*sorted((SHARED / "recorded" / "openai-chat").glob("*.sse")), *sorted((SHARED / "local_server").glob("*/*.sse"))]

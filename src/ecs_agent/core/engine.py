@@ -151,10 +151,10 @@ class Engine:
             meeting.result()  # raises what was a fault of the engine itself
         if self._barriers.failures:
             self.stop_soon(EndReason.SYSTEM_FAILED)
-        for life in self._lives.values():
-            if life.parked:
-                life.parked = False
-                self._enqueue(life.row)
+        waited = [life for life in self._lives.values() if life.parked]
+        for life in waited:
+            life.parked, life.queued = False, True
+        self._ready.extendleft(reversed(waited))  # before those who came to be due during the meeting
 
     @property
     def failures(self) -> list[Exception]:

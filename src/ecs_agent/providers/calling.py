@@ -33,7 +33,7 @@ async def ask(provider: LLMProvider, messages: Sequence[Message], options: Reque
     Raises:
         ProviderError: the provider refused, or its answer broke off.
     """
-    answer: object = await provider.complete(messages, stream=False, **accepted(provider, options))
+    answer = cast("object", await provider.complete(messages, stream=False, **accepted(provider, options)))
     if isinstance(answer, CompletionResult):
         return answer
     async with as_stream(answer, provider) as stream:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import (
@@ -26,7 +26,7 @@ from ecs_agent.errors import (
     RateLimitError,
     ServerError,
 )
-from ecs_agent.types import JsonObject
+from ecs_agent.streaming.json_edge import is_list, is_object
 
 MAX_WORDS: Final = 2048
 MAX_RETRY_AFTER: Final = 120.0
@@ -37,23 +37,31 @@ _BY_WORDS: Final[tuple[tuple[re.Pattern[str], Leaf], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), leaf)
     for pattern, leaf in (
         (
-            r"context_length|exceed_context|context.window|context size|maximum context|context length|prompt is too long|too many tokens"
-            r"|input is too long|reduce the length|max_model_len|string_above_max_length",
+            (
+                r"context_length|exceed_context|context.window|context size|maximum context|context length|prompt is too long|too many tokens"
+                r"|input is too long|reduce the length|max_model_len|string_above_max_length"
+            ),
             ContextLengthError,
         ),
         (
-            r"insufficient_quota|insufficient.balance|insufficient_user_quota|exceeded your current quota|billing|payment.required"
-            r"|balance is not enough|out of credits|credit balance|insufficient credits|arrearage",
+            (
+                r"insufficient_quota|insufficient.balance|insufficient_user_quota|exceeded your current quota|billing|payment.required"
+                r"|balance is not enough|out of credits|credit balance|insufficient credits|arrearage"
+            ),
             QuotaError,
         ),
         (
-            r"content_filter|content_policy|content management policy|responsibleaipolicy|data_inspection|sensitive_content"
-            r"|moderation_blocked|new_sensitive|prompt_blocked",
+            (
+                r"content_filter|content_policy|content management policy|responsibleaipolicy|data_inspection|sensitive_content"
+                r"|moderation_blocked|new_sensitive|prompt_blocked"
+            ),
             ContentFilterError,
         ),
         (
-            r"invalid_api_key|incorrect api key|api key not valid|api_key_invalid|authentication|unauthorized|permission_denied|permission_error"
-            r"|invalid.{0,12}api.?key|no auth|token_invalid|invalid x-api-key",
+            (
+                r"invalid_api_key|incorrect api key|api key not valid|api_key_invalid|authentication|unauthorized|permission_denied|permission_error"
+                r"|invalid.{0,12}api.?key|no auth|token_invalid|invalid x-api-key"
+            ),
             AuthenticationError,
         ),
         (r"rate.?limit|too.many.requests|queue_exceeded|throttl|tokens per min|requests per min|resource_exhausted", RateLimitError),
@@ -131,15 +139,16 @@ def classify_error_object(failure: Any, *, secrets: Iterable[str] = ()) -> Provi
 
 def error_object(found: Any) -> Any:
     """The error inside a JSON value, None if it holds none."""
-    if isinstance(found, list):
-        return next((inner for item in cast("list[Any]", found) if (inner := error_object(item)) is not None), None)
-    if not isinstance(found, dict):
+    if is_list(found):
+        items: list[Any] = found
+        return next((inner for item in items if (inner := error_object(item)) is not None), None)
+    if not is_object(found):
         return None
-    fields = cast("JsonObject", found)
+    fields = found
     if fields.get("error"):
         return fields["error"]
     base = fields.get("base_resp")
-    if isinstance(base, dict) and cast("JsonObject", base).get("status_code") not in (0, None):
+    if is_object(base) and base.get("status_code") not in (0, None):
         return fields
     if fields.get("object") == "error" or fields.get("type") == "error":
         return fields
@@ -149,10 +158,10 @@ def error_object(found: Any) -> Any:
 
 
 def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
-    fields = cast("JsonObject", failure) if isinstance(failure, dict) else {}
+    fields = failure if is_object(failure) else {}
     base = fields.get("base_resp")
-    if isinstance(base, dict):
-        return _BASE_RESP.get(_number(cast("JsonObject", base).get("status_code")) or 0, ServerError)
+    if is_object(base):
+        return _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
     for pattern, leaf in _BY_WORDS:
         if pattern.search(words) and not (leaf in (ServerError, BadRequestError, ProviderTimeoutError) and status is not None):
             return leaf
@@ -210,11 +219,12 @@ def _words(failure: Any) -> str:
     """Everything in an error that is text, the message first, shortened."""
     if isinstance(failure, str):
         return _short(failure)
-    if isinstance(failure, list):
-        return _short(" ".join(_words(item) for item in cast("list[Any]", failure)[:8]))
-    if not isinstance(failure, dict):
+    if is_list(failure):
+        items: list[Any] = failure
+        return _short(" ".join(_words(item) for item in items[:8]))
+    if not is_object(failure):
         return ""
-    fields = cast("JsonObject", failure)
+    fields = failure
     found: list[str] = []
     for name in (
         "message",

@@ -64,7 +64,7 @@ class FakeProvider:
     ) -> None:
         if isinstance(responses, str):
             raise TypeError("responses is one string; give a list of answers: FakeProvider(['…'])")
-        if by not in ("character", "chunk") and not (isinstance(by, int) and by > 0):
+        if by != "character" and by != "chunk" and not (isinstance(by, int) and by > 0):  # noqa: PLR1714 - checkers narrow this
             raise ValueError(f"by is {by!r}; it must be 'character', 'chunk' or a number of characters")
         self.name = name
         self.model = model
@@ -72,7 +72,7 @@ class FakeProvider:
         self.last_response_format: JsonObject | None = None
         self._responses = list(responses)
         self._delay = delay
-        self._by = by
+        self._by: Piece = by
 
     @overload
     async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...

@@ -162,6 +162,6 @@ def _pip_environment() -> dict[str, str]:
 
 
 def _reason(lines: deque[str]) -> str:
-    """pip's last error, else its last line: notices may follow the error."""
+    """Pip's last error, else its last line: notices may follow the error."""
     errors = [line for line in lines if line.startswith("ERROR:")]
     return errors[-1].removeprefix("ERROR:").strip() if errors else lines[-1] if lines else "it said nothing."

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -22,6 +22,7 @@ from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.openai_chat_calls import CallSlots
 from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, OpaqueDetails, Surrogates, texts_of, usage_of, without_surrogates
 from ecs_agent.streaming.decoder import DecoderPhase
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.sse import ServerSentEvent, SSEDecoder
 from ecs_agent.types import FinishReason, JsonObject, OpaquePart, StreamDelta, Usage
 
@@ -149,7 +150,7 @@ class ChatDecoder:
 
     def _mislabelled(self, text: str, deltas: list[StreamDelta]) -> None:
         """A body that calls itself a stream and is none: one JSON object, or a page."""
-        if text.startswith("<") or isinstance(_parsed(text), dict):
+        if text.startswith("<") or is_object(_parsed(text)):
             self._whole(text.encode(errors="replace"), deltas)
 
     def _stray(self, line: str) -> None:
@@ -187,8 +188,8 @@ class ChatDecoder:
             found = _parsed(word)
             if event.event == "error" or error_object(found) is not None:
                 self._fail(classify_error_object(error_object(found) or found or word))
-            elif isinstance(found, dict):
-                self._chunk(_lenient(cast("JsonObject", found)), deltas, plain=False)
+            elif is_object(found):
+                self._chunk(_lenient(found), deltas, plain=False)
             elif found is _NOTHING:
                 self._fail(_page() if word.startswith("<") else MalformedResponseError(f"the server sent an event that is not JSON: {word[:200]!r}"))
 
@@ -210,7 +211,7 @@ class ChatDecoder:
         tail = self.phase is DecoderPhase.TAIL
         usage = chunk.usage
         if usage is None and chunk.x_groq is not None:
-            usage = chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None
+            usage = chunk.x_groq.get("usage") if is_object(chunk.x_groq) else None
         for choice in chunk.choices or ():
             if choice.index not in (0, None):
                 continue
@@ -250,7 +251,7 @@ class ChatDecoder:
             refusal=self._surrogates.whole("refusal", refusal if isinstance(refusal, str) else "") or None,
         )
         fragments = delta.tool_calls
-        if fragments is None and isinstance(delta.function_call, dict):
+        if fragments is None and is_object(delta.function_call):
             fragments = [{"index": 0, "function": delta.function_call}]
         if fragments:
             fragments = fragments if plain else without_surrogates(fragments)
@@ -295,10 +296,10 @@ class ChatDecoder:
         failure = error_object(found)
         if failure is not None:
             self._fail(classify_error_object(failure))
-        elif not isinstance(found, dict) or not found.get("choices"):
+        elif not is_object(found) or not found.get("choices"):
             self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
         else:
-            self._chunk(_lenient(cast("JsonObject", found)), deltas, plain=False)
+            self._chunk(_lenient(found), deltas, plain=False)
             if self.phase is not DecoderPhase.ENDED:
                 self._end(deltas)
 
@@ -322,13 +323,13 @@ def _parsed(text: str) -> Any:
 def _lenient(found: JsonObject) -> _Chunk:
     """A chunk from JSON of any shape: what does not fit is as if it were not there."""
     choices = found.get("choices")
-    made = [_lenient_choice(choice) for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else None
+    made = [_lenient_choice(choice) for choice in choices if is_object(choice)] if is_list(choices) else None
     return _Chunk(choices=made, usage=found.get("usage"), x_groq=found.get("x_groq"))
 
 
 def _lenient_choice(choice: JsonObject) -> _Choice:
     delta, message = (
-        {name: value for name, value in part.items() if name in _Delta.__struct_fields__} if isinstance(part, dict) else None
+        {name: value for name, value in part.items() if name in _Delta.__struct_fields__} if is_object(part) else None
         for part in (choice.get("delta"), choice.get("message"))
     )
     return _Choice(

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.tool_calls import ToolCallLog
 from ecs_agent.types import FinishReason, JsonObject, ToolCall, ToolCallFragment
 
@@ -47,8 +48,8 @@ class CallSlots:
 
     def add(self, found: Any) -> tuple[ToolCallFragment, ...]:
         """Take the `tool_calls` of one delta; what is no object in it is left out."""
-        pieces = cast("list[Any]", found) if isinstance(found, list) else [found]
-        return tuple([self._one(cast("JsonObject", piece)) for piece in pieces if isinstance(piece, dict)])
+        pieces: list[Any] = found if is_list(found) else [found]
+        return tuple([self._one(piece) for piece in pieces if is_object(piece)])
 
     def view(self) -> Sequence[ToolCall]:
         """All calls so far."""
@@ -64,7 +65,7 @@ class CallSlots:
 
     def _one(self, piece: JsonObject) -> ToolCallFragment:
         function = piece.get("function")
-        fields = cast("JsonObject", function) if isinstance(function, dict) else {}
+        fields = function if is_object(function) else {}
         call_id, name = _text(piece.get("id")), _text(fields.get("name"))
         arguments = _arguments(fields.get("arguments"))
         index = piece.get("index")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import FinishReason, JsonObject, Usage
 
 FINISH: Final[dict[str, FinishReason]] = {
@@ -41,9 +42,9 @@ FINISH_ERRORS: Final = frozenset({"error", "network_error", "insufficient_system
 
 def usage_of(found: Any) -> Usage | None:
     """Usage as the provider counted it; None when it counted nothing."""
-    if not isinstance(found, dict):
+    if not is_object(found):
         return None
-    usage = cast("JsonObject", found)
+    usage = found
     prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
     if prompt is None and completion is None:
         return None
@@ -60,7 +61,7 @@ def usage_of(found: Any) -> Usage | None:
 
 def _detail(usage: JsonObject, group: str, name: str) -> int | None:
     found = usage.get(group)
-    return _count(cast("JsonObject", found).get(name)) if isinstance(found, dict) else None
+    return _count(found.get(name)) if is_object(found) else None
 
 
 def _count(value: Any) -> int | None:
@@ -72,12 +73,13 @@ def texts_of(content: Any) -> tuple[str, str]:
     if isinstance(content, str):
         return content, ""
     text, thought = "", ""
-    for part in cast("list[Any]", content) if isinstance(content, list) else ():
+    parts: list[Any] = content if is_list(content) else []
+    for part in parts:
         if isinstance(part, str):
             text += part
-        elif isinstance(part, dict):
-            kind = str(cast("JsonObject", part).get("type", "text"))
-            found = _text_in(cast("JsonObject", part))
+        elif is_object(part):
+            kind = str(part.get("type", "text"))
+            found = _text_in(part)
             text, thought = (text, thought + found) if kind in ("thinking", "reasoning") else (text + found, thought)
     return text, thought
 
@@ -87,8 +89,8 @@ def _text_in(part: JsonObject) -> str:
         found = part.get(name)
         if isinstance(found, str):
             return found
-        if isinstance(found, list):
-            return "".join(texts_of(cast("list[Any]", found)))
+        if is_list(found):
+            return "".join(texts_of(found))
     return ""
 
 
@@ -101,10 +103,11 @@ class OpaqueDetails:
     def add(self, details: Any) -> str:
         """Take a chunk's details; returns the readable text in them."""
         readable = ""
-        for entry in cast("list[Any]", details) if isinstance(details, list) else ():
-            if not isinstance(entry, dict):
+        entries: list[Any] = details if is_list(details) else []
+        for entry in entries:
+            if not is_object(entry):
                 continue
-            fields = cast("JsonObject", entry)
+            fields = entry
             index = fields.get("index")
             key = (index if isinstance(index, int) else len(self._entries), str(fields.get("type")))
             kept = self._entries.setdefault(key, {})
@@ -128,9 +131,9 @@ def without_surrogates(value: Any) -> Any:
     """A JSON value in whose texts half surrogate pairs are U+FFFD."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
+    if is_list(value):
         return [without_surrogates(item) for item in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {name: without_surrogates(item) for name, item in value.items()}
     return value
 

@@ -1,4 +1,7 @@
-"""RetryProvider: asks again when asking again may help. Whole answers only: a stream passes through untouched, since what was shown cannot be taken back."""
+"""RetryProvider: asks again when asking again may help.
+
+Whole answers only: a stream passes through untouched, since what was shown cannot be taken back.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,7 @@ class RetryProvider:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else None
-        base = min(max(config.multiplier * 2 ** (attempt - 1), config.min_wait), config.max_wait)
+        base = min(max(config.multiplier * 2.0 ** (attempt - 1), config.min_wait), config.max_wait)
         return min(config.max_wait, base + self._rng.uniform(0, base)) if config.jitter else base
 
     async def aclose(self) -> None:

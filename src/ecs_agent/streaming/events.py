@@ -99,8 +99,7 @@ class EventTranslator:
 
     def _calls(self, delta: StreamDelta, events: list[StreamEvent]) -> None:
         calls = delta.tool_calls or ()
-        for index in range(self._begun, len(calls)):
-            events.append(ToolCallStarted(index, calls[index].id, calls[index].name))
+        events += [ToolCallStarted(index, calls[index].id, calls[index].name) for index in range(self._begun, len(calls))]
         self._begun = max(self._begun, len(calls))
         events += [ToolCallDelta(piece.index, piece.arguments) for piece in delta.tool_fragments if piece.arguments]
         if delta.final or delta.finish_reason is not None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import jiter
 
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject
 
 _JSON_NAMES: Final = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
@@ -28,7 +29,7 @@ def parse_object(text: str) -> JsonObject:
         raise ValueError("hold half of a surrogate pair") from None
     except ValueError as error:
         raise ValueError(f"are not valid JSON: {error}") from None
-    if type(value) is not dict:
+    if not is_object(value):
         raise ValueError(f"are {_JSON_NAMES[type(value)]}")
     if _has_infinity(value):
         raise ValueError("hold a number that is too large")
@@ -41,7 +42,7 @@ def parse_partial(text: str) -> JsonObject:
         value = jiter.from_json(text.encode(), partial_mode="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return {}
-    return value if type(value) is dict else {}
+    return value if is_object(value) else {}
 
 
 def _has_infinity(value: Any) -> bool:
@@ -49,12 +50,11 @@ def _has_infinity(value: Any) -> bool:
     left = [value]
     while left:
         value = left.pop()
-        kind = type(value)
-        if kind is dict:
+        if is_object(value):
             left.extend(value.values())
-        elif kind is list:
+        elif is_list(value):
             left.extend(value)
-        elif kind is float and math.isinf(value):
+        elif isinstance(value, float) and math.isinf(value):
             return True
     return False
 

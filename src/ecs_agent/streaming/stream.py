@@ -60,6 +60,7 @@ class CompletionStream:
         self._watch = Stopwatch(clock() if started is None else started)
         self._reading = False
         self._closed = False
+        self._aborted = False
 
     def __aiter__(self) -> Self:
         return self
@@ -93,9 +94,8 @@ class CompletionStream:
             self._watch.note(self._clock(), len(deltas))
             self._ready.extend(deltas)
             return
-        closed = self._closed
         await self.aclose()
-        if not closed and not self._fold.complete:
+        if not self._aborted and not self._fold.complete:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
         raise StopAsyncIteration
 
@@ -127,6 +127,7 @@ class CompletionStream:
         """Close the connection at once; safe to call twice, and while another task waits for a delta."""
         if not self._closed:
             self._closed = True
+            self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
             self._ready.clear()
             await self._source.aclose()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, overload
+from typing import Final, cast, overload
 
 from ecs_agent.streaming.partial_json import BracketCounter, parse_object, parse_partial
 from ecs_agent.types import FinishReason, JsonObject, ToolCall, ToolCallFragment
@@ -113,7 +113,7 @@ class _Collected:
     index: int
     id: str | None = None
     name: str = ""
-    pieces: list[str] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list[str])
     opaque: JsonObject | None = None
 
     def take(self, fragment: ToolCallFragment) -> None:
@@ -178,7 +178,7 @@ class _CallView(Sequence[ToolCall]):
         if isinstance(other, _CallView):
             return self._read() == other._read()
         if isinstance(other, list | tuple):
-            return self._read() == tuple(other)
+            return self._read() == tuple(cast("Sequence[object]", other))
         return NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # arguments are dicts: calls cannot be hashed

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from ecs_agent.components import (
     ConversationComponent,
@@ -34,6 +35,7 @@ from ecs_agent.types import (
     CompletionResult,
     EntityId,
     Message,
+    Part,
     StreamDelta,
     StreamDeltaEvent,
     StreamEndEvent,
@@ -125,11 +127,15 @@ class ReasoningSystem:
         if state is None:
             return
         partial = state.result()
-        kept = replace(partial.message, interrupted=True, parts=[p for p in partial.message.parts if not isinstance(p, ToolCall)])
+        kept = replace(partial.message, interrupted=True, parts=_without_calls(partial.message))
         me.remove(StreamStateComponent)
         if kept.parts:
             append(me, kept)
         me.emit(AttemptInterrupted(me.id, kept if kept.parts else None, partial.usage))
+
+
+def _without_calls(message: Message) -> tuple[Part, ...]:
+    return tuple([part for part in message.parts if not isinstance(part, ToolCall)])
 
 
 def visible(messages: Sequence[Message], system_prompt: str) -> list[Message]:
@@ -156,7 +162,9 @@ def _begin_turn(me: Entity, limits: LimitsComponent) -> TurnComponent | None:
 
 
 def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry: ToolRegistryComponent | None) -> RequestOptions:
-    options: RequestOptions = {**chosen.options} if chosen else {}
+    options = RequestOptions()
+    if chosen:
+        options.update(cast("RequestOptions", chosen.options))
     if registry and registry.tools:
         options["tools"] = list(registry.tools.values())
     if llm.model and llm.model != getattr(llm.provider, "model", None):
@@ -181,7 +189,7 @@ def _commit(me: Entity, turn: TurnComponent, result: CompletionResult) -> None:
     """The end of a turn, without awaiting: message, usage and pending calls change together."""
     message = result.message
     if result.finish_reason == "content_filter":
-        message = replace(message, parts=[p for p in message.parts if not isinstance(p, ToolCall)])
+        message = replace(message, parts=_without_calls(message))
         result = replace(result, message=message)
     usage = result.usage if turn.usage is None else turn.usage + result.usage if result.usage else turn.usage
     me.remove(StreamStateComponent)

@@ -1,7 +1,7 @@
 """A model server on loopback for tests: real sockets, scripted answers, and a record of what clients asked and when they left.
 
-    async with LoopbackServer([chat_reply("Hello."), error_reply(429, "slow down", headers={"retry-after": "1"})]) as server:
-        provider = OpenAIProvider(base_url=server.base_url, model="test")
+async with LoopbackServer([chat_reply("Hello."), error_reply(429, "slow down", headers={"retry-after": "1"})]) as server:
+    provider = OpenAIProvider(base_url=server.base_url, model="test")
 """
 
 from __future__ import annotations
@@ -218,7 +218,8 @@ def chat_reply(
 
 
 def _words(text: str) -> list[str]:
-    return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]] if text else []
+    *words, last = text.split(" ")
+    return [*[word + " " for word in words], *([last] if last else [])]
 
 
 def json_reply(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:

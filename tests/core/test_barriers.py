@@ -1,0 +1,390 @@
+"""World systems: everyone meets at them. The rules are those of the scheduler, by their numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.core.parts import GRACE, Style, Work, begin, named, now, run, spawn, told, turns
+
+from ecs_agent.core import EndReason, Entity, Runner, World, WorldSystemFailed, system
+from ecs_agent.core.tasks import ended
+from ecs_agent.types import EntityId
+
+
+class Noting:
+    """A world system that notes when it ran, and does what it is given to do."""
+
+    def __init__(self, log: list[Any], name: str = "world", act: Callable[[World], Awaitable[object]] | None = None) -> None:
+        self.log = log
+        self.__name__ = name
+        self.act = act
+
+    async def process(self, world: World) -> None:
+        self.log.append(self.__name__)
+        if self.act is not None:
+            await self.act(world)
+
+
+def pausing(seconds: float) -> Callable[[World], Awaitable[object]]:
+    return lambda _: asyncio.sleep(seconds)
+
+
+def entity_system(name: str, log: list[Any], seconds: Callable[[Work], float] = lambda _: 0.0) -> Any:
+    @system
+    async def one(me: Entity, work: Work) -> None:
+        log.append(f"{name} {me.id} begins")
+        await asyncio.sleep(seconds(work))
+        log.append(f"{name} {me.id} ends")
+
+    return named(one, name)
+
+
+class TestMeeting:
+    async def test_rule_8_the_references_form_of_a_system_runs(self, world: World) -> None:
+        class Growing:
+            """As users of the reference write it."""
+
+            async def process(self, world: World) -> None:
+                for _, (work,) in world.query(Work):
+                    work.todo += 1
+
+        world.register_system(Growing(), priority=0)
+        entity = spawn(world, Work())
+        await world.process()
+        await world.process()
+        assert world.get_component(entity, Work) == Work(2)
+        await run(world)
+        assert world.get_component(entity, Work) == Work(3)
+
+    async def test_rule_8_it_gets_one_tick_at_the_start_also_without_entities(self, world: World) -> None:
+        log: list[str] = []
+        world.register_system(Noting(log))
+        await run(world)
+        assert log == ["world"]
+        await run(world)
+        assert log == ["world", "world"]
+
+    async def test_rule_8_later_it_is_due_only_after_changes_that_are_not_its_own(self, world: World) -> None:
+        log: list[str] = []
+
+        async def change(world: World) -> None:
+            spawn(world, Style())
+            for _, (style,) in world.query(Style):
+                style.name += "!"
+
+        world.register_system(Noting(log, act=change))
+        await asyncio.wait_for(run(world), 10.0)
+        assert log == ["world"]
+
+    async def test_rule_8_it_waits_until_no_call_runs_and_nothing_below_its_priority_is_due(self, world: World) -> None:
+        log: list[str] = []
+        world.register_system(entity_system("low", log, lambda work: work.todo), 0)
+        world.register_system(Noting(log), 5)
+        world.register_system(entity_system("high", log), 10)
+        first, second = spawn(world, Work(1)), spawn(world, Work(7))
+        await run(world)
+        assert now() == 7.0
+        assert log == [
+            *[f"low {first} begins", f"low {second} begins", f"low {first} ends", f"low {second} ends"],
+            "world",
+            *[f"high {first} begins", f"high {second} begins", f"high {first} ends", f"high {second} ends"],
+        ]
+
+    async def test_rule_8_the_lowest_priority_goes_first_and_each_meets_alone(self, world: World) -> None:
+        log: list[str] = []
+        for name, priority in (("third", 30), ("first", 10), ("second", 20)):
+            world.register_system(Noting(log, name, pausing(1.0)), priority)
+        await run(world)
+        assert log == ["first", "second", "third"]
+        assert now() == 3.0
+
+    async def test_rule_8_those_of_one_priority_run_together(self, world: World) -> None:
+        log: list[str] = []
+        for name in "abc":
+            world.register_system(Noting(log, name, pausing(1.0)))
+        await run(world)
+        assert log == ["a", "b", "c"]
+        assert now() == 1.0
+
+    async def test_rule_8_no_entity_call_runs_during_a_meeting(self, world: World) -> None:
+        log: list[str] = []
+
+        async def poke(world: World) -> None:
+            world.touch(entity)
+            await asyncio.sleep(1.0)
+            log.append("world over")
+
+        world.register_system(entity_system("before", log), 0)
+        world.register_system(Noting(log, act=poke), 5)
+        entity = spawn(world, Work())
+        await run(world)
+        once = [f"before {entity} begins", f"before {entity} ends"]
+        assert log == [*once, "world", "world over", *once]
+
+    async def test_rule_8_what_one_changes_the_other_of_its_priority_gets_to_see(self, world: World) -> None:
+        log: list[str] = []
+
+        async def look(world: World) -> None:
+            log.append(f"saw {len(world.query(Style))}")
+
+        async def change_once(world: World) -> None:
+            await asyncio.sleep(1.0)
+            if not world.query(Style):
+                spawn(world, Style())
+
+        world.register_system(Noting([], act=look))
+        world.register_system(Noting([], act=change_once))
+        await asyncio.wait_for(run(world), 10.0)
+        assert log == ["saw 0", "saw 1"]
+
+    async def test_rule_8_an_entity_whose_calls_change_something_brings_it_back(self, world: World) -> None:
+        log: list[str] = []
+
+        @system(when=lambda work: work.todo > 0)
+        async def reduce(work: Work) -> None:
+            work.todo -= 1
+
+        world.register_system(Noting(log), 5)
+        world.register_system(reduce, 10)
+        spawn(world, Work(3))
+        await run(world)
+        assert log == ["world"] * 4
+
+    async def test_rule_8_the_creation_of_an_entity_is_a_change(self, world: World) -> None:
+        log: list[str] = []
+        world.register_system(Noting(log))
+
+        @system
+        async def create(work: Work) -> None:
+            world.create_entity()
+
+        world.register_system(create, 1)
+        spawn(world, Work())
+        await run(world)
+        assert log == ["world", "world"]
+
+    async def test_rule_8_in_a_tick_each_runs_exactly_once(self, world: World) -> None:
+        log: list[str] = []
+
+        async def change(world: World) -> None:
+            spawn(world, Style())
+
+        world.register_system(Noting(log, "first", change), 0)
+        world.register_system(Noting(log, "second", change), 5)
+        await world.process()
+        assert log == ["first", "second"]
+
+    async def test_rule_10_it_gets_no_more_ticks_than_the_limit(self, world: World) -> None:
+        log: list[str] = []
+
+        async def change(world: World) -> None:
+            spawn(world, Style())
+
+        world.register_system(Noting(log, "ping", change), 0)
+        world.register_system(Noting(log, "pong", change), 5)
+        await run(world, max_ticks=3)
+        assert log == ["ping", "pong"] * 3
+        await run(world, max_ticks=0)
+        assert len(log) == 6
+
+    async def test_one_that_is_registered_during_a_run_gets_its_tick(self, world: World) -> None:
+        log: list[str] = []
+
+        @system
+        async def register(work: Work) -> None:
+            world.register_system(Noting(log))
+
+        world.register_system(register)
+        spawn(world, Work())
+        await run(world)
+        assert log == ["world"]
+
+    async def test_an_edit_from_outside_reaches_it_also_on_an_entity_that_no_entity_system_knows(self, world: World) -> None:
+        log: list[str] = []
+
+        @system
+        async def slow(work: Work) -> None:
+            await asyncio.sleep(2.0)
+
+        world.register_system(Noting(log))
+        world.register_system(slow, 1)
+        style = Style()
+        spawn(world, Work())
+        spawn(world, style)
+        asyncio.get_running_loop().call_later(1.0, setattr, style, "name", "changed")
+        await run(world)
+        assert log == ["world", "world"]
+
+    async def test_while_serving_any_change_wakes_it_also_of_an_entity_that_no_entity_system_knows(self, world: World) -> None:
+        log: list[str] = []
+        world.register_system(Noting(log))
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await turns(10)
+        entity = spawn(world, Style())
+        await turns(10)
+        assert log == ["world"] * 2
+        world.delete_entity(entity)
+        await turns(10)
+        assert log == ["world"] * 3
+        await world.aclose()
+        await serving
+
+
+class Failing:
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    async def process(self, world: World) -> None:
+        raise self.error
+
+
+class TestFailing:
+    async def test_rule_13_process_raises_what_it_raised(self, world: World) -> None:
+        world.register_system(Failing(ValueError("bad")))
+        with pytest.raises(ValueError, match="bad"):
+            await world.process()
+        assert told(world, WorldSystemFailed) == [WorldSystemFailed("Failing", "ValueError: bad")]
+
+    async def test_rule_13_a_run_ends_with_that_reason_and_raises_nothing(self, world: World) -> None:
+        error = ValueError("bad")
+        log: list[str] = []
+        world.register_system(Failing(error), 0)
+        world.register_system(entity_system("after", log), 5)
+        entity = spawn(world, Work())
+        result = await run(world)
+        assert result.system_errors == (error,)
+        assert result[entity].reason is EndReason.SYSTEM_FAILED
+        assert log == []
+
+    async def test_rule_8_one_that_raises_does_not_cancel_the_others(self, world: World) -> None:
+        log: list[str] = []
+
+        async def slow(_: World) -> None:
+            await asyncio.sleep(1.0)
+            log.append("finished")
+
+        world.register_system(Failing(ValueError("first")))
+        world.register_system(Noting([], act=slow))
+        world.register_system(Failing(TypeError("second")))
+        with pytest.raises(ExceptionGroup) as caught:
+            await world.process()
+        assert [str(error) for error in caught.value.exceptions] == ["first", "second"]
+        assert log == ["finished"]
+
+    @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError()])
+    @pytest.mark.parametrize("beside_another", [False, True])
+    async def test_rule_12_an_exit_or_a_cancel_that_did_not_come_from_us_is_a_failure(
+        self, world: World, error: BaseException, *, beside_another: bool
+    ) -> None:
+        world.register_system(Failing(error))
+        if beside_another:
+            world.register_system(Noting([]))
+        with pytest.raises(RuntimeError, match="Failing raised") as caught:
+            await world.process()
+        assert caught.value.__cause__ is error
+
+    async def test_rule_12_so_is_a_cancel_that_it_sends_to_its_own_task(self, world: World) -> None:
+        async def cancel(_: World) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(1.0)
+
+        world.register_system(Noting([], act=cancel))
+        result = await run(world)
+        assert len(result.system_errors) == 1
+
+
+class TestEnding:
+    async def test_a_deadline_cancels_it(self, world: World) -> None:
+        log: list[str] = []
+
+        async def hang(_: World) -> None:
+            try:
+                await asyncio.sleep(1000.0)
+            except asyncio.CancelledError:
+                log.append("cancelled")
+                raise
+
+        world.register_system(Noting([], act=hang))
+        world.register_system(entity_system("after", log), 5)
+        entity = spawn(world, Work())
+        result = await run(world, deadline=2.0)
+        assert now() == 2.0
+        assert log == ["cancelled"]
+        assert result.system_errors == ()
+        assert result[entity].reason is EndReason.DEADLINE
+
+    async def test_a_cancel_from_outside_reaches_it_and_is_raised_again(self, world: World) -> None:
+        log: list[str] = []
+
+        async def hang(_: World) -> None:
+            try:
+                await asyncio.sleep(1000.0)
+            finally:
+                log.append("cancelled")
+
+        world.register_system(Noting([], act=hang))
+        world.register_system(Noting([], act=hang))
+        task = await begin(world)
+        task.cancel()
+        await ended(task)
+        assert task.cancelled()
+        assert log == ["cancelled"] * 2
+        assert told(world, WorldSystemFailed) == []
+
+    async def test_it_may_close_the_world_it_runs_in(self, world: World) -> None:
+        world.register_system(Noting([], act=lambda world: world.aclose()))
+        await asyncio.wait_for(run(world), 5.0)
+        assert world.closed
+
+    async def test_one_that_swallows_its_cancel_is_left_behind_and_reported(self, world: World) -> None:
+        over = asyncio.Event()
+
+        async def deaf(_: World) -> None:
+            while not over.is_set():
+                try:
+                    await over.wait()
+                except asyncio.CancelledError:
+                    pass  # as a system does that does not want to end
+
+        world.register_system(Noting([], "deaf", deaf))
+        await run(world, deadline=1.0)
+        assert now() == 1.0 + GRACE
+        assert told(world, WorldSystemFailed) == [WorldSystemFailed("deaf", "did not end within 0.5 s after the cancel")]
+        over.set()
+        await turns(5)
+
+    async def test_a_fault_of_the_engine_itself_is_raised(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: object) -> bool:
+            raise LookupError("a fault")
+
+        async def breaking(world: World) -> None:
+            monkeypatch.setattr(world, "compare", broken)
+
+        spawn(world, Style())
+        world.register_system(Noting([], act=breaking))
+        with pytest.raises(LookupError, match="a fault"):
+            await run(world)
+        assert world.engine is None
+
+
+async def test_the_world_may_be_changed_freely_during_a_meeting(world: World) -> None:
+    """Entities that are deleted or created while others wait at the barrier."""
+    log: list[str] = []
+
+    async def rebuild(world: World) -> None:
+        if world.has_entity(doomed):
+            world.delete_entity(doomed)
+            spawn(world, Work(1))
+
+    world.register_system(Noting([], act=rebuild), 0)
+    world.register_system(entity_system("high", log), 5)
+    kept, doomed = spawn(world, Work()), spawn(world, Work())
+    result = await run(world)
+    born = EntityId(doomed + 1)
+    assert [line for line in log if line.endswith("begins")] == [f"high {kept} begins", f"high {born} begins"]
+    assert set(result) == {kept, born}

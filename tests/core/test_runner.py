@@ -1,0 +1,528 @@
+"""Runs: when they end and with what result, that idle costs nothing, and that nothing is left behind. The rules are those of the scheduler."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from tests.core.conftest import CountingLoop
+from tests.core.parts import GRACE, Style, Work, begin, now, run, spawn, told, turns
+
+from ecs_agent.core import EndReason, Entity, HandlerFailed, Outcome, QuarantineComponent, Runner, RunResult, TerminalComponent, World, system
+from ecs_agent.core.runner import Service
+from ecs_agent.core.tasks import ended
+from ecs_agent.errors import WorldBusyError, WorldClosedError
+from ecs_agent.types import EntityId
+
+
+@dataclass(frozen=True)
+class Happened:
+    number: int = 0
+
+
+@system
+async def wait(work: Work) -> None:
+    """Takes as many seconds as there is to do."""
+    await asyncio.sleep(work.todo)
+
+
+def loop_turns() -> int:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, CountingLoop)
+    return loop.turns
+
+
+class TestResult:
+    async def test_rule_15_a_run_returns_for_each_agent_how_it_came_to_rest(self, world: World) -> None:
+        @system
+        async def fail(work: Work) -> None:
+            if work.todo:
+                raise ValueError("bad")
+
+        world.register_system(fail)
+        idle, terminal, failed = spawn(world, Work()), spawn(world, Work(), TerminalComponent("done")), spawn(world, Work(1))
+        quarantined, stranger = spawn(world, Work(), QuarantineComponent("too often")), spawn(world, Style())
+        result = await run(world)
+        assert {entity: outcome.reason for entity, outcome in result.items()} == {
+            idle: EndReason.IDLE,
+            terminal: EndReason.TERMINAL,
+            failed: EndReason.IDLE,
+            quarantined: EndReason.QUARANTINED,
+        }
+        assert stranger not in result
+        assert list(result.errors) == [failed]
+        assert len(result) == 4
+        assert result[idle] == Outcome(EndReason.IDLE, None, steps=1)
+
+    async def test_rule_15_terminal_stays_until_it_is_removed_and_does_not_end_the_others(self, world: World) -> None:
+        calls: list[EntityId] = []
+
+        @system
+        async def note(me: Entity, work: Work) -> None:
+            calls.append(me.id)
+
+        world.register_system(note)
+        first, second = spawn(world, Work(), TerminalComponent("done")), spawn(world, Work())
+        await run(world)
+        assert calls == [second]
+        world.remove_component(first, TerminalComponent)
+        await run(world)
+        assert calls == [second, first]
+
+    async def test_an_empty_world_gives_an_empty_result(self, world: World) -> None:
+        assert await run(world) == RunResult({})
+
+    async def test_a_negative_limit_is_refused(self, world: World) -> None:
+        with pytest.raises(ValueError, match="max_ticks is -1"):
+            await run(world, max_ticks=-1)
+
+
+class TestDeadline:
+    async def test_rule_15_running_calls_are_cancelled_and_told_apart_from_those_at_rest(self, world: World) -> None:
+        world.register_system(wait)
+        slow, quick = spawn(world, Work(100)), spawn(world, Work(1))
+        result = await run(world, deadline=2.0)
+        assert now() == 2.0
+        assert (result[slow].reason, result[quick].reason) == (EndReason.DEADLINE, EndReason.IDLE)
+
+    async def test_the_next_run_goes_on_with_them(self, world: World) -> None:
+        world.register_system(wait)
+        slow = spawn(world, Work(3))
+        await run(world, deadline=2.0)
+        result = await run(world, deadline=10.0)
+        assert now() == 5.0
+        assert result[slow].reason is EndReason.IDLE
+
+    async def test_a_deadline_that_was_not_needed_leaves_nothing_behind(self, world: World) -> None:
+        await run(world, deadline=50.0)
+        assert now() == 0.0
+        await asyncio.sleep(100.0)
+
+
+class TestHandlers:
+    async def test_a_slow_handler_does_not_slow_the_run_but_the_run_waits_for_it_at_its_end(self, world: World) -> None:
+        log: list[tuple[str, float]] = []
+
+        async def slow(event: Happened) -> None:
+            await asyncio.sleep(0.3)
+            log.append((f"heard {event.number}", now()))
+
+        @system(when=lambda work: work.todo > 0)
+        async def emit(me: Entity, work: Work) -> None:
+            work.todo -= 1
+            me.emit(Happened(work.todo))
+            log.append((f"emitted {work.todo}", now()))
+
+        world.event_bus.subscribe(Happened, slow)
+        world.register_system(emit)
+        spawn(world, Work(2))
+        await Runner(grace=5.0).run(world)
+        assert log == [("emitted 1", 0.0), ("emitted 0", 0.0), ("heard 1", 0.3), ("heard 0", 0.6)]
+
+    async def test_the_waiting_is_bounded_by_the_grace(self, world: World) -> None:
+        async def hang(_: Happened) -> None:
+            await asyncio.sleep(1000.0)
+
+        world.event_bus.subscribe(Happened, hang)
+        world.report(Happened())
+        await run(world)
+        assert now() == GRACE
+        assert [failure.event for failure in told(world, HandlerFailed)] == ["Happened"]
+
+    async def test_what_a_handler_changes_at_the_end_of_a_run_is_still_taken_up(self, world: World) -> None:
+        done: list[float] = []
+
+        @system(when=lambda work: work.todo > 0)
+        async def act(work: Work) -> None:
+            work.todo -= 1
+            done.append(now())
+
+        async def late(_: Happened) -> None:
+            await asyncio.sleep(0.25)
+            world.add_component(entity, Work(1))
+            await asyncio.sleep(0.25)
+            assert done == [0.25], "nor does the agent wait for the handler"
+
+        world.event_bus.subscribe(Happened, late)
+        world.register_system(act)
+        entity = spawn(world, Work())
+        world.report(Happened())
+        result = await Runner(grace=5.0).run(world)
+        assert done == [0.25]
+        assert result[entity].reason is EndReason.IDLE
+        assert not told(world, HandlerFailed)
+
+    async def test_a_handler_may_close_the_world_while_the_run_waits_for_it(self, world: World) -> None:
+        async def close(_: Happened) -> None:
+            await asyncio.sleep(0.25)
+            await world.aclose()
+
+        world.event_bus.subscribe(Happened, close)
+        world.report(Happened())
+        await Runner(grace=50.0).run(world)
+        assert now() == 0.25
+        await turns(5)
+        assert not told(world, HandlerFailed)
+
+    async def test_a_handler_may_run_a_world(self, world: World) -> None:
+        async def tick(_: Happened) -> None:
+            await world.process()
+
+        world.event_bus.subscribe(Happened, tick)
+        await world.event_bus.publish(Happened())
+        assert now() == 0.0
+        assert not told(world, HandlerFailed)
+
+
+class TestServe:
+    async def test_rule_16_it_sleeps_when_nothing_is_due_and_wakes_by_every_door(self, world: World) -> None:
+        calls: list[float] = []
+
+        @system
+        async def note(work: Work) -> None:
+            calls.append(now())
+
+        world.register_system(note)
+        entity = spawn(world, Work())
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await asyncio.sleep(1.0)
+        world.touch(entity)
+        await asyncio.sleep(1.0)
+        world.add_component(entity, Style())
+        await asyncio.sleep(1.0)
+        spawn(world, Work())
+        await asyncio.sleep(1.0)
+        assert calls == [0.0, 1.0, 2.0, 3.0]
+        await world.aclose()
+        result = await serving
+        assert {outcome.reason for outcome in result.values()} == {EndReason.IDLE}
+
+    async def test_an_idle_world_never_wakes_up(self, world: World) -> None:
+        @system(when=lambda work: work.todo > 0)
+        async def act(work: Work) -> None: ...
+
+        world.register_system(act)
+        world.event_bus.subscribe(Happened, _ignore)
+        spawn(world, Work())
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await turns(20)
+        before = loop_turns()
+        await asyncio.sleep(3600.0)
+        assert loop_turns() - before <= 2, "the loop woke up for our own timer only"
+        await world.aclose()
+        await serving
+
+    async def test_waiting_for_one_slow_call_costs_no_wake_ups_either(self, world: World) -> None:
+        world.register_system(wait)
+        spawn(world, Work(10_000))
+        for _ in range(50):
+            spawn(world, Work(0))
+        task = await begin(world)
+        before = loop_turns()
+        await task
+        assert loop_turns() - before < 15
+
+    async def test_it_ends_when_the_world_is_closed_and_says_who_was_stopped(self, world: World) -> None:
+        world.register_system(wait)
+        entity = spawn(world, Work(1000))
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await asyncio.sleep(1.0)
+        await world.aclose()
+        assert serving.done()
+        assert (await serving)[entity].reason is EndReason.STOPPED
+
+    async def test_a_cancel_from_outside_ends_it(self, world: World) -> None:
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await turns(3)
+        serving.cancel()
+        await ended(serving)
+        assert serving.cancelled()
+        await run(world)
+
+
+async def _ignore(_: object) -> None: ...
+
+
+class TestSettled:
+    async def test_it_tells_how_an_entity_came_to_rest_as_soon_as_it_does(self, world: World) -> None:
+        world.register_system(wait)
+        quick, slow, stranger = spawn(world, Work(2)), spawn(world, Work(50)), spawn(world, Style())
+        task = await begin(world)
+        engine = world.engine
+        assert engine is not None
+        assert (await engine.settled(quick)).reason is EndReason.IDLE
+        assert now() == 2.0
+        assert engine.settled(quick).done()
+        assert (await engine.settled(stranger)).reason is EndReason.IDLE
+        assert (await engine.settled(EntityId(99))).reason is EndReason.DELETED
+        waiting = engine.settled(slow)
+        gone = engine.settled(slow)
+        gone.cancel()
+        world.delete_entity(slow)
+        assert (await waiting).reason is EndReason.DELETED
+        await task
+        assert engine.settled(quick).done()
+
+    async def test_when_the_run_ends_everyone_who_waits_is_told(self, world: World) -> None:
+        world.register_system(wait)
+        entity = spawn(world, Work(50))
+        task = await begin(world)
+        engine = world.engine
+        assert engine is not None
+        waiting = engine.settled(entity)
+        engine.stop_soon(EndReason.STOPPED)
+        engine.stop_soon(EndReason.DEADLINE)
+        await task
+        assert (await waiting).reason is EndReason.STOPPED, "the first reason counts"
+        assert engine.settled(entity).done()
+
+    async def test_an_entity_that_failed_once_more_before_it_rests_is_not_at_rest(self, world: World) -> None:
+        """A predicate's failure queues the entity again; whoever waits hears of the rest after that."""
+
+        def broken(_: Work) -> bool:
+            raise ValueError("bad")
+
+        @system(when=broken)
+        async def never(work: Work) -> None: ...
+
+        @system(when=lambda work, style: style.name == "now")
+        async def start(work: Work, style: Style) -> None: ...
+
+        world.register_system(wait)
+        entity = spawn(world, Work(2), Style())
+        task = await begin(world)
+        world.register_system(never)
+        engine = world.engine
+        assert engine is not None
+        outcome = await engine.settled(entity)
+        assert isinstance(outcome.error, ValueError)
+        await task
+
+
+class TestService:
+    async def test_it_runs_while_somebody_holds_it(self, world: World) -> None:
+        world.register_system(wait)
+        service = Service(world)
+        engine = await service.acquire()
+        assert await service.acquire() is engine is world.engine
+        entity = spawn(world, Work(2))
+        assert (await engine.settled(entity)).reason is EndReason.IDLE
+        service.release()
+        await turns(5)
+        assert world.engine is engine
+        service.release()
+        await service.aclose()
+        assert world.engine is None
+
+    async def test_it_can_be_held_again_also_while_the_old_run_is_still_ending(self, world: World) -> None:
+        @system
+        async def reluctant(work: Work) -> None:
+            try:
+                await asyncio.sleep(1000.0)
+            finally:
+                await asyncio.sleep(3.0)
+
+        world.register_system(reluctant)
+        spawn(world, Work())
+        service = Service(world)
+        first = await service.acquire()
+        await turns(5)
+        service.release()
+        before = loop_turns()
+        second = await service.acquire()
+        assert second is not first
+        assert now() == 3.0
+        assert loop_turns() - before < 15, "it slept until the old run was over"
+        service.release()
+        await world.aclose()
+
+    async def test_it_joins_a_run_that_is_active_already_and_does_not_end_it(self, world: World) -> None:
+        world.register_system(wait)
+        spawn(world, Work(5))
+        task = await begin(world)
+        service = Service(world)
+        assert await service.acquire() is world.engine
+        service.release()
+        await service.aclose()
+        await task
+        assert now() == 5.0
+
+    async def test_rule_9_during_a_tick_it_is_refused(self, world: World) -> None:
+        world.register_system(wait)
+        spawn(world, Work(5))
+        tick = asyncio.ensure_future(world.process())
+        await turns(3)
+        with pytest.raises(WorldBusyError, match="a tick is active"):
+            await Service(world).acquire()
+        await tick
+
+    async def test_in_a_closed_world_it_is_refused(self, world: World) -> None:
+        service = Service(world)
+        await world.aclose()
+        with pytest.raises(WorldClosedError):
+            await service.acquire()
+        await service.aclose()
+
+    async def test_closing_it_while_somebody_holds_it_ends_nothing(self, world: World) -> None:
+        service = Service(world)
+        engine = await service.acquire()
+        await service.aclose()
+        assert world.engine is engine
+
+
+class TestClosing:
+    async def test_nothing_runs_after_closing_in_the_middle_of_everything(self, world: World) -> None:
+        async def hang(_: Any) -> None:
+            await asyncio.sleep(1000.0)
+
+        world.event_bus.subscribe(Happened, hang)
+        world.register_system(wait)
+        for _ in range(10):
+            spawn(world, Work(1000))
+        gone = spawn(world, Work(1000))
+        world.report(Happened())
+        reading = asyncio.ensure_future(anext(world.events(EntityId(99)), "over"))
+        task = await begin(world)
+        world.delete_entity(gone)
+        await world.aclose()
+        assert await task
+        assert await reading == "over"
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def test_a_call_of_a_deleted_entity_that_is_still_ending_is_waited_for(self, world: World) -> None:
+        @system
+        async def reluctant(work: Work) -> None:
+            try:
+                await asyncio.sleep(1000.0)
+            finally:
+                await asyncio.shield(asyncio.sleep(0.25))
+
+        world.register_system(reluctant)
+        entity = spawn(world, Work())
+        task = await begin(world)
+        world.delete_entity(entity)
+        await turns(3)
+        await world.aclose()
+        assert dict(await task) == {}
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == f"entity {entity}"]
+        await asyncio.sleep(1.0)
+
+    async def test_a_call_that_closes_its_own_world_is_cancelled_as_by_anyone_else(self, world: World) -> None:
+        @system
+        async def close(work: Work) -> None:
+            await world.aclose()
+
+        world.register_system(close)
+        entity = spawn(world, Work())
+        result = await asyncio.wait_for(run(world), 5.0)
+        assert result[entity].reason is EndReason.STOPPED
+
+    async def test_a_call_that_was_told_to_end_twice_settles_once_and_the_run_is_over(self, world: World) -> None:
+        """Its component is removed and the run is stopped in one turn."""
+        settled: list[str] = []
+
+        class Waiting:
+            @system
+            async def __call__(self, work: Work) -> None:
+                await asyncio.sleep(1000.0)
+
+            def settle(self, me: Entity) -> None:
+                settled.append("once")
+
+        world.register_system(Waiting())
+        entity = spawn(world, Work())
+        task = await begin(world)
+        world.remove_component(entity, Work)
+        await world.aclose()
+        await task
+        assert settled == ["once"]
+
+    def test_a_program_in_development_mode_ends_without_a_warning(self) -> None:
+        """Also one that leaves streams open, closes in the middle, cancels, and lets go of a world without closing it."""
+        program = """
+            import asyncio
+            from dataclasses import dataclass
+            from ecs_agent.core import Entity, Runner, World, system
+            from ecs_agent.core.runner import Service
+
+            @dataclass
+            class Work:
+                seconds: float
+
+            @system
+            async def wait(me: Entity, work: Work) -> None:
+                me.emit("began")
+                await asyncio.sleep(work.seconds)
+
+            async def heard(event: str) -> None:
+                await asyncio.sleep(0)
+
+            def filled() -> World:
+                world = World()
+                world.event_bus.subscribe(str, heard)
+                world.register_system(wait)
+                for seconds in (0, 0, 60):
+                    world.add_component(world.create_entity(), Work(seconds))
+                return world
+
+            async def main() -> None:
+                async with filled() as world:
+                    await Runner().run(world, deadline=0.001)
+                async with filled() as world:
+                    serving = asyncio.ensure_future(Runner().serve(world))
+                    async for event in world.events():
+                        break
+                await serving
+                world = filled()
+                task = asyncio.ensure_future(world.process())
+                await asyncio.sleep(0)
+                task.cancel()
+                service = Service(filled())
+                await service.acquire()
+                service.release()
+                await service.aclose()
+
+            asyncio.run(main())
+        """
+        done = subprocess.run(
+            [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=20, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_world_may_run_on_one_loop_after_another() -> None:
+    world = World()
+    calls: list[int] = []
+
+    @system
+    async def note(work: Work) -> None:
+        calls.append(len(calls))
+
+    world.register_system(note)
+    entity = spawn(world, Work())
+    for _ in range(3):
+        world.touch(entity)
+        asyncio.run(run(world))
+    assert calls == [0, 1, 2]
+
+
+def test_a_world_that_is_let_go_of_is_collected() -> None:
+    import weakref
+
+    async def scenario() -> weakref.ref[World]:
+        world = World()
+        world.register_system(wait)
+        spawn(world, Work())
+        world.events()
+        await run(world)
+        return weakref.ref(world)
+
+    reference = asyncio.run(scenario())
+    gc.collect()
+    assert reference() is None
