@@ -96,11 +96,12 @@ class Terminal:
 
     async def until(self, text: str) -> None:
         """Wait until this is shown, behind what was waited for before."""
-        async with asyncio.timeout(PATIENCE):
-            while (at := self.raw.find(text, self._seen)) < 0:
-                assert self._process.returncode is None, f"it ended without showing {text!r}: {self.raw!r}"
-                self._news.clear()
-                await self._news.wait()
+        while (at := self.raw.find(text, self._seen)) < 0:
+            self._news.clear()
+            try:
+                await asyncio.wait_for(self._news.wait(), PATIENCE)
+            except TimeoutError:
+                raise AssertionError(f"it did not show {text!r}: {self.raw!r}") from None
         self._seen = at + len(text)
 
     async def prompt(self) -> None:

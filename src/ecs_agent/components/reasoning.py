@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions
 from ecs_agent.streaming.fold import fold, merge
@@ -62,26 +63,27 @@ class TurnComponent:
 
 
 COMPACT_AT = 512
+"""So many deltas are merged at a time."""
 
 
 @dataclass(slots=True)
 class StreamStateComponent:
     """An answer that is still arriving. Each delta stands here before anyone sees it.
 
-    `deltas` are the pieces in order. When there are many, neighbours that can be are merged, so that a long answer costs its text and not its
-    pieces. The component exists exactly while an attempt is open.
+    `deltas` are the pieces in order. Neighbours are merged some hundred at a time, so that a long answer costs its text and not its pieces;
+    `merged` says how many entries are such blocks already. The component exists exactly while an attempt is open.
     """
 
     attempt: int
     deltas: list[StreamDelta] = field(default_factory=list[StreamDelta])
-    compact_at: int = COMPACT_AT
+    merged: int = 0
 
     def add(self, delta: StreamDelta) -> None:
         """Take the next piece."""
         self.deltas.append(delta)
-        if len(self.deltas) >= self.compact_at:
-            self.deltas = _merged(self.deltas)
-            self.compact_at = 2 * len(self.deltas) + COMPACT_AT
+        if len(self.deltas) - self.merged >= COMPACT_AT:
+            self.deltas[self.merged :] = _merged(self.deltas[self.merged :])
+            self.merged = len(self.deltas)
 
     def result(self) -> CompletionResult:
         """What has arrived so far."""
@@ -89,11 +91,20 @@ class StreamStateComponent:
 
 
 def _merged(deltas: list[StreamDelta]) -> list[StreamDelta]:
-    merged = deltas[:1]
-    for delta in deltas[1:]:
-        together = merge(merged[-1], delta)
-        if together is None:
-            merged.append(delta)
-        else:
-            merged[-1] = together
-    return merged
+    """Fewer deltas with the same fold; runs of plain text, nearly all there is, are joined at once."""
+    result: list[StreamDelta] = []
+    for is_plain, run in groupby(deltas, _is_plain_text):
+        if is_plain:
+            result.append(StreamDelta("".join([delta.content or "" for delta in run])))
+            continue
+        for delta in run:
+            together = merge(result[-1], delta) if result else None
+            if together is None:
+                result.append(delta)
+            else:
+                result[-1] = together
+    return result
+
+
+def _is_plain_text(delta: StreamDelta) -> bool:
+    return delta == StreamDelta(delta.content)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
+from typing import cast
 
 from ecs_agent.providers.protocol import LLMProvider, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
@@ -58,7 +59,7 @@ def as_stream(answer: object, provider: object) -> CompletionStream:
 def accepted(provider: object, options: RequestOptions) -> RequestOptions:
     """The options that are set and that a provider takes; it is warned once about each name it does not take."""
     given = {name: value for name, value in options.items() if value is not None}
-    names = _parameter_names(provider) if given else None
+    names = _parameter_names(cast("type[LLMProvider]", type(provider))) if given else None
     if names is not None:
         for name in [name for name in given if name not in names]:
             warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
@@ -66,10 +67,11 @@ def accepted(provider: object, options: RequestOptions) -> RequestOptions:
     return cast("RequestOptions", given)
 
 
-def _parameter_names(provider: object) -> Mapping[str, Any] | None:
+@lru_cache(maxsize=256)
+def _parameter_names(kind: type[LLMProvider]) -> frozenset[str] | None:
     """The parameters of a provider's `complete`, None if it takes any."""
-    parameters = inspect.signature(cast("LLMProvider", provider).complete).parameters
-    return None if any(p.kind is p.VAR_KEYWORD for p in parameters.values()) else parameters
+    parameters = inspect.signature(kind.complete).parameters.values()
+    return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset([p.name for p in parameters])
 
 
 async def _one(result: CompletionResult) -> AsyncIterator[StreamDelta]:
