@@ -34,14 +34,14 @@ from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
 from ecs_agent.core.runner import Service
 from ecs_agent.errors import WorldBusyError
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions
-from ecs_agent.streaming.events import EventTranslator, StreamEvent
+from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.conversation import append_message
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
 from ecs_agent.systems.reasoning import ReasoningSystem, TurnStarted
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem
 from ecs_agent.tools import tool_table
-from ecs_agent.types import EntityId, Message, StreamDeltaEvent, Usage
+from ecs_agent.types import EntityId, Message, StreamDeltaEvent, StreamEndEvent, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,9 @@ class AgentRun:
     def _translate(self, envelope: Envelope) -> None:
         match envelope.payload:
             case StreamDeltaEvent(delta=delta):
-                self._ready.extend(self._translator.translate(delta))
+                self._ready.extend([event for event in self._translator.translate(delta) if not isinstance(event, Finished)])
+            case StreamEndEvent(result=result):
+                self._ready.append(Finished(result))  # this one has the timing
             case TurnStarted() as event:
                 self._translator = EventTranslator()
                 self._ready.append(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import io
 import os
 import re
@@ -82,6 +83,8 @@ class Terminal:
         self._process = process
         self._news = asyncio.Event()
         self._seen = 0
+        self._closed = False
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.raw = ""
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -97,6 +100,7 @@ class Terminal:
     async def until(self, text: str) -> None:
         """Wait until this is shown, behind what was waited for before."""
         while (at := self.raw.find(text, self._seen)) < 0:
+            assert not self._closed, f"it ended without showing {text!r}: {self.raw!r}"
             self._news.clear()
             try:
                 await asyncio.wait_for(self._news.wait(), PATIENCE)
@@ -119,8 +123,9 @@ class Terminal:
         except OSError:  # Linux says so when the last one has closed the terminal
             data = b""
         if not data:
+            self._closed = True
             asyncio.get_running_loop().remove_reader(self._master)
-        self.raw += data.decode()
+        self.raw += self._decoder.decode(data)
         self._news.set()
 
 

@@ -140,6 +140,33 @@ class TestMeeting:
         await asyncio.wait_for(run(world), 10.0)
         assert log == ["saw 0", "saw 1"]
 
+    async def test_rule_8_also_when_both_change_something(self, world: World) -> None:
+        seen: dict[str, list[int]] = {"a": [], "b": []}
+
+        def looking(name: str) -> Callable[[World], Awaitable[object]]:
+            async def look(world: World) -> None:
+                seen[name].append(len(world.query(Style)))
+                if len(seen[name]) == 1:
+                    spawn(world, Style())
+
+            return look
+
+        for name in seen:
+            world.register_system(Noting([], act=looking(name)))
+        await run(world)
+        assert seen == {"a": [0, 2], "b": [1, 2]}
+
+    async def test_rule_8_a_change_by_a_task_of_theirs_counts_as_seen_by_all_so_that_none_spins(self, world: World) -> None:
+        log: list[str] = []
+
+        async def change(world: World) -> None:
+            spawn(world, Style())
+
+        world.register_system(Noting(log, "a", lambda world: asyncio.gather(change(world))))
+        world.register_system(Noting(log, "b", lambda world: asyncio.gather(change(world))))
+        await asyncio.wait_for(run(world), 5.0)
+        assert log == ["a", "b"]
+
     async def test_rule_8_an_entity_whose_calls_change_something_brings_it_back(self, world: World) -> None:
         log: list[str] = []
 

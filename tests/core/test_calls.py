@@ -60,6 +60,11 @@ class Slow:
         self.settled.append(f"with {'' if me.has(Work) else 'no '}work")
 
 
+def banned(world: World, entity: EntityId) -> bool:
+    world.add_component(entity, Ban())
+    return True
+
+
 def change_later(seconds: float, change: Callable[..., object], *arguments: object) -> None:
     asyncio.get_running_loop().call_later(seconds, change, *arguments)
 
@@ -71,8 +76,9 @@ class TestCancelledByAChange:
             (lambda world, entity: world.remove_component(entity, Work), EndReason.IDLE, ["with no work"]),
             (lambda world, entity: world.add_component(entity, Ban()), EndReason.IDLE, ["with work"]),
             (lambda world, entity: world.add_component(entity, TerminalComponent("enough")), EndReason.TERMINAL, ["with work"]),
+            (lambda world, entity: banned(world, entity) and world.remove_component(entity, Work), EndReason.IDLE, ["with no work"]),
         ],
-        ids=["required component removed", "excluded component added", "Terminal added by others"],
+        ids=["required component removed", "excluded component added", "Terminal added by others", "two reasons in one turn"],
     )
     async def test_rule_11_the_call_is_cancelled_its_lease_refuses_and_settle_is_called_once_with_a_valid_one(
         self, world: World, change: Callable[[World, EntityId], object], reason: EndReason, settled: list[str]
@@ -313,6 +319,9 @@ class TestCancelledFromOutside:
         await turns(5)
         assert task.cancelled()
         assert not ends
+        result = await run(world)
+        assert not result.errors
+        assert not ends, "no second call was made while the first one is still ending"
         await asyncio.sleep(1.0)
         assert ends == ["ended"]
 
@@ -699,6 +708,18 @@ class TestLeftBehind:
         assert result[entity].reason is EndReason.TERMINAL
         assert told(world, CallLeaked) == [CallLeaked(entity, "Deaf"), CallLeaked(entity, "OtherDeaf")]
         other.over.set()
+
+    async def test_rule_19_also_when_the_run_is_over_before_the_grace(self, world: World, deaf: Deaf) -> None:
+        entity = spawn(world, Work())
+        task = await begin(world)
+        world.remove_component(entity, Work)
+        for _ in range(2):
+            task.cancel()
+            await turns(3)
+        assert task.cancelled()
+        assert told(world, CallLeaked) == []
+        await asyncio.sleep(1.0)
+        assert told(world, CallLeaked) == [CallLeaked(entity, "Deaf")]
 
     @pytest.mark.parametrize("deleted", [False, True])
     async def test_rule_19_also_at_the_end_of_a_run_and_the_next_run_makes_the_call_again(self, world: World, deaf: Deaf, *, deleted: bool) -> None:

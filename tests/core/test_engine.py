@@ -427,6 +427,17 @@ async def test_rule_10_new_input_lifts_the_limit(world: World) -> None:
     assert (result[entity].reason, result[entity].steps) == (EndReason.IDLE, 2)
 
 
+async def test_touching_an_entity_that_no_system_knows_disturbs_no_run(world: World) -> None:
+    @system
+    async def touch(work: Work) -> None:
+        world.touch(stranger)
+
+    world.register_system(touch)
+    spawn(world, Work())
+    stranger = spawn(world, Style())
+    assert stranger not in await run(world)
+
+
 async def test_rule_19_entities_start_in_the_order_in_which_they_became_due(world: World) -> None:
     order: list[EntityId] = []
 

@@ -287,7 +287,10 @@ class TestStream:
         async for _ in _emitting(world, entity, world.events(entity)):
             break
         gc.collect()
-        assert len(world.event_bus._streams[entity]) == 1
+        assert world.event_bus._open(entity) == [kept]
+        another = world.events(entity)
+        another.close()
+        assert world.event_bus._open(entity) == [kept]
         kept.close()
         assert world.event_bus._streams == {}
 

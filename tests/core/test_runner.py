@@ -320,6 +320,14 @@ class TestService:
         await service.aclose()
         assert world.engine is None
 
+    async def test_two_who_come_in_one_turn_share_the_run(self, world: World) -> None:
+        service = Service(world)
+        first, second = await asyncio.gather(service.acquire(), service.acquire())
+        assert first is second
+        service.release()
+        service.release()
+        await service.aclose()
+
     async def test_it_can_be_held_again_also_while_the_old_run_is_still_ending(self, world: World) -> None:
         @system
         async def reluctant(work: Work) -> None:

@@ -144,9 +144,9 @@ class Engine:
             while not meeting.done() and self._stop_reason is None:
                 await self._sleep()
         finally:
-            if not meeting.done() and await cancel_all([meeting], self._grace):
-                names = ", ".join([entry.name for entry in group])
-                self._world.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
+            if not meeting.done():
+                await cancel_all([meeting], self._grace)
+                self._left(meeting, group)
         if meeting.done() and not meeting.cancelled():
             meeting.result()  # raises what was a fault of the engine itself
         if self._barriers.failures:
@@ -155,6 +155,11 @@ class Engine:
         for life in waited:
             life.parked, life.queued = False, True
         self._ready.extendleft(reversed(waited))  # before those who came to be due during the meeting
+
+    def _left(self, meeting: asyncio.Task[None], group: list[WorldEntry]) -> None:
+        if not meeting.done():
+            names = ", ".join([entry.name for entry in group])
+            self._world.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
 
     @property
     def failures(self) -> list[Exception]:
@@ -198,10 +203,8 @@ class Engine:
         for life in [life for life in self._lives.values() if not life.at_rest]:
             life.ended = life.ended or self._stop_reason
         try:
-            lingering = set(await cancel_all([life.driver for life in self._driving if life.driver is not None], self._grace))
-            for life in list(self._driving):
-                if life.driver in lingering:
-                    self._calls.abandon(life)
+            await cancel_all([life.driver for life in self._driving if life.driver is not None], self._grace)
+            self._abandon()
         finally:
             self._world.engine = None
             for life in self._lives.values():
@@ -209,6 +212,11 @@ class Engine:
                 life.driver = None
                 life.release()
             self._over.set_result(None)
+
+    def _abandon(self) -> None:
+        for life in list(self._driving):
+            if life.driver is not None and not life.driver.done():
+                self._calls.abandon(life)
 
     def _ending(self) -> bool:
         """Whether this run is being ended, by its own doing or by a cancel of whoever awaits it."""

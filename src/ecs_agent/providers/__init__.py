@@ -1,6 +1,7 @@
 """Providers: whom an agent asks."""
 
 from ecs_agent.providers.fake import FakeProvider, Script
+from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, RequestOptions
 from ecs_agent.providers.retry import RetryProvider
@@ -10,6 +11,7 @@ from ecs_agent.providers.transport import Transport, TransportRequest, Transport
 __all__ = [
     "FakeProvider",
     "LLMProvider",
+    "LocalProvider",
     "ModelOptions",
     "ModelRequest",
     "OpenAIProvider",

@@ -96,7 +96,7 @@ class HTTPProvider:
         self._write_timeout = write_timeout
         self._slots = StreamSlots(max_streams, pool_timeout)
         self._headers = dict(headers or {})
-        self._transport = transport if transport is not None else _aiohttp(connect_timeout, proxy, ssl_context)
+        self._transport = transport if transport is not None else default_transport(connect_timeout, proxy, ssl_context)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(model={self.model!r}, base_url={self.base_url!r})"
@@ -232,7 +232,10 @@ async def _bounded(response: TransportResponse) -> bytes:
     return bytes(content[:ERROR_BODY])
 
 
-def _aiohttp(connect_timeout: float | None, proxy: str | None, ssl_context: ssl.SSLContext | None) -> Transport:
+def default_transport(
+    connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None
+) -> Transport:
+    """The transport that sends requests with aiohttp, which is imported here and not before."""
     from ecs_agent.providers.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - heavy; loaded with the first provider
 
     return AiohttpTransport(connect_timeout=connect_timeout, proxy=proxy, ssl_context=ssl_context)
