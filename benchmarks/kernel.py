@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.rows import Row
 from ecs_agent import Entity, Runner, World, append_message, spawn_agent, system, tool
-from ecs_agent.types import Message, StreamDelta, ToolCall, Usage
+from ecs_agent.types import EntityId, Message, StreamDelta, ToolCall, Usage
 
 
 @dataclass(slots=True)
@@ -39,16 +39,16 @@ def queries(entities: int = 100_000) -> list[Row]:
     rows: list[Row] = []
     for share in (100, 2):
         world = World()
-        for number in range(entities):
-            entity = world.create_entity()
+        created = [world.create_entity() for _ in range(entities)]
+        for number, entity in enumerate(created):
             world.add_component(entity, A())
             if number % share == 0:
                 world.add_component(entity, B())
         name = f"query {entities} entities, {100 / share:.0f} % match"
         rows.append(Row(f"{name}, clean", _best(partial(world.query, A, B)), "µs"))
 
-        def changed(world: World = world, entity: int = entity) -> None:
-            world.add_component(entity, A())  # type: ignore[arg-type]  # the loop's last id
+        def changed(world: World = world, entity: EntityId = created[-1]) -> None:
+            world.add_component(entity, A())
             world.query(A, B)
 
         rows.append(Row(f"{name}, after a change", _best(changed, 5), "µs"))

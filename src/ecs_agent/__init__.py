@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_agent._version import __version__
     from ecs_agent.agent import Agent, AgentEvent, AgentRun, RunCompleted, spawn_agent
-    from ecs_agent.core import Entity, Read, Runner, World, system
-    from ecs_agent.errors import EcsAgentError, ProviderError
+    from ecs_agent.core import Entity, EventBus, Query, Read, Runner, World, system
+    from ecs_agent.errors import EcsAgentError, ProviderError, RateLimitError, StreamInterruptedError
     from ecs_agent.logging import configure_logging, get_logger
     from ecs_agent.providers import RetryProvider
     from ecs_agent.streaming import (
@@ -35,9 +35,12 @@ _HOME = {
     "EcsAgentError": "errors",
     "Entity": "core",
     "EntityId": "types",
+    "EventBus": "core",
     "Finished": "streaming",
     "Message": "types",
     "ProviderError": "errors",
+    "Query": "core",
+    "RateLimitError": "errors",
     "Read": "core",
     "ReasoningDelta": "streaming",
     "RefusalDelta": "streaming",
@@ -46,6 +49,7 @@ _HOME = {
     "RunCompleted": "agent",
     "Runner": "core",
     "StreamDelta": "types",
+    "StreamInterruptedError": "errors",
     "TextDelta": "streaming",
     "ToolCall": "types",
     "ToolCallCompleted": "streaming",
@@ -75,9 +79,12 @@ __all__ = [
     "EcsAgentError",
     "Entity",
     "EntityId",
+    "EventBus",
     "Finished",
     "Message",
     "ProviderError",
+    "Query",
+    "RateLimitError",
     "Read",
     "ReasoningDelta",
     "RefusalDelta",
@@ -86,6 +93,7 @@ __all__ = [
     "RunCompleted",
     "Runner",
     "StreamDelta",
+    "StreamInterruptedError",
     "TextDelta",
     "ToolCall",
     "ToolCallCompleted",

@@ -66,7 +66,7 @@ def test_an_answer_ends_with_one_newline() -> None:
 
 
 def test_a_tool_call_and_its_result_are_one_line_each() -> None:
-    events = [
+    events: list[AgentEvent] = [
         TextDelta("Let me see."),
         ToolCallStarted(0, "call_1", "add"),
         finished("tool_calls"),
@@ -79,12 +79,12 @@ def test_a_tool_call_and_its_result_are_one_line_each() -> None:
 
 def test_results_of_calls_at_the_same_time_say_whose_they_are() -> None:
     other = ToolCall("call_2", "now", {})
-    events = [started(ADD), started(other), completed(other, "noon"), completed(ADD, "5")]
+    events: list[AgentEvent] = [started(ADD), started(other), completed(other, "noon"), completed(ADD, "5")]
     assert shown(events) == "→ add(a=2, b=3)\n→ now()\n← now: noon\n← add: 5\n"
 
 
 def test_a_failed_tool_is_marked_and_a_slow_one_says_how_long_it_took() -> None:
-    events = [started(ADD), completed(ADD, "no such number", is_error=True), started(ADD), completed(ADD, "5", seconds=12.3)]
+    events: list[AgentEvent] = [started(ADD), completed(ADD, "no such number", is_error=True), started(ADD), completed(ADD, "5", seconds=12.3)]
     assert shown(events).splitlines()[1::2] == ["✗ no such number", "← 5 (12 s)"]
 
 
@@ -102,7 +102,7 @@ def test_arguments_that_are_no_json_are_shown_as_they_came() -> None:
 
 
 def test_reasoning_stands_apart_from_the_answer() -> None:
-    events = [ReasoningDelta("two and "), ReasoningDelta("three"), TextDelta("\n\nFive."), finished(), DONE]
+    events: list[AgentEvent] = [ReasoningDelta("two and "), ReasoningDelta("three"), TextDelta("\n\nFive."), finished(), DONE]
     assert shown(events) == "two and three\nFive.\n"
     assert shown(events, reasoning=False) == "Five.\n"
 
@@ -112,7 +112,7 @@ def test_a_refusal_is_an_answer() -> None:
 
 
 def test_empty_lines_at_the_beginning_are_left_out_only_when_asked() -> None:
-    events = [TextDelta("\n"), TextDelta("\nHello\n\nyou")]
+    events: list[AgentEvent] = [TextDelta("\n"), TextDelta("\nHello\n\nyou")]
     assert shown(events) == "Hello\n\nyou\n"
     assert shown(events, trim=False) == "\n\nHello\n\nyou\n"
 
@@ -152,7 +152,8 @@ def test_an_empty_answer_is_said_to_be_one() -> None:
 def test_quiet_shows_the_answer_and_what_makes_it_incomplete() -> None:
     out, alarms = io.StringIO(), io.StringIO()
     transcript = Transcript(Terminal(out, color=False), None, Terminal(alarms, color=False), trim=False)
-    for event in [ReasoningDelta("hm"), TextDelta("a"), started(ADD), completed(ADD, "5"), TextDelta("b"), finished("length"), DONE]:
+    events: list[AgentEvent] = [ReasoningDelta("hm"), TextDelta("a"), started(ADD), completed(ADD, "5"), TextDelta("b"), finished("length"), DONE]
+    for event in events:
         transcript.show(event)
     transcript.end()
     assert out.getvalue() == "a\nb\n"

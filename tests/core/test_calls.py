@@ -326,7 +326,9 @@ class TestCancelledFromOutside:
         assert ends == ["ended"]
 
     @pytest.mark.parametrize("begun", [0, 1, 5])
-    async def test_rule_12_a_loop_that_shuts_down_cancels_all_tasks_at_once_and_nothing_is_taken_for_a_failure(self, world: World, begun: int) -> None:
+    async def test_rule_12_a_loop_that_shuts_down_cancels_all_tasks_at_once_and_nothing_is_taken_for_a_failure(
+        self, world: World, begun: int
+    ) -> None:
         slow = Slow()
         world.register_system(slow)
         entity = spawn(world, Work())

@@ -84,7 +84,7 @@ class Settings:
         if model == "local":
             return self._without_server(LocalProvider(), model)
         if model.lower().endswith(".gguf"):
-            return self._without_server(LocalProvider(Path(model).expanduser()), model)
+            return self._without_server(LocalProvider(model), model)
         key = read_key(self.api_key_file) if self.api_key_file is not None else None
         try:
             return OpenAIProvider(key, self.base_url, model, allow_http=self.allow_http)

@@ -14,6 +14,8 @@ from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.options import Settings
 from ecs_agent.providers.protocol import LLMProvider
 
+_STOPPED = "stopped by its user"
+
 
 class Session:
     """An agent in a world of its own, and the provider it asks.
@@ -70,16 +72,11 @@ class Session:
         Raises:
             ProviderError: the model could not be asked, or its answer broke off.
         """
-        # Connections that the server closed while nobody ran the loop are noticed now, before one of them is used.
-        for _ in range(3):
-            await asyncio.sleep(0)
         with _CtrlC(self.agent) as ctrl_c:
             try:
                 return await self._run(prompt, show)
             except asyncio.CancelledError:
-                if not ctrl_c.pressed:
-                    raise
-                return None
+                return ctrl_c.cancelled()
 
     async def _run(self, prompt: str, show: Callable[[AgentEvent], None]) -> RunCompleted:
         async with self.agent.run(prompt) as run:
@@ -91,8 +88,8 @@ class Session:
 class _CtrlC:
     """While it is entered, Ctrl-C stops the agent, and pressed again it cancels the task that entered.
 
-    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C cancels, the second one raises
-    KeyboardInterrupt; the answer is kept in any case.
+    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C cancels the task, which ends the run,
+    and the second one raises KeyboardInterrupt. What was said is kept in any case.
     """
 
     def __init__(self, agent: Agent) -> None:
@@ -100,7 +97,7 @@ class _CtrlC:
         self._task = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
         self._handling = False
-        self.pressed = False
+        self._pressed = False
 
     def __enter__(self) -> Self:
         try:
@@ -114,10 +111,23 @@ class _CtrlC:
         if self._handling:
             self._loop.remove_signal_handler(signal.SIGINT)
 
+    def cancelled(self) -> RunCompleted | None:
+        """What it means that the task was cancelled: None if it was the second Ctrl-C, a stopped run if it was the first one.
+
+        Raises:
+            CancelledError: it was not Ctrl-C at all.
+        """
+        if self._pressed:
+            return None
+        if self._handling or self._task is None:
+            raise asyncio.CancelledError
+        self._task.uncancel()
+        return RunCompleted("interrupted", _STOPPED, "", None, 0)
+
     def _press(self) -> None:
-        if not self.pressed:
-            self.pressed = True
-            self._agent.interrupt("stopped by its user")
+        if not self._pressed:
+            self._pressed = True
+            self._agent.interrupt(_STOPPED)
         elif self._task is not None:
             self._task.cancel()
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ecs_agent.errors import ConfigurationError, ProviderConnectionError
+from ecs_agent.streaming.json_edge import is_object
 
 CHILD = Path(__file__).with_name("_local_child.py")
 HINTS = {
@@ -132,9 +133,10 @@ class LocalServer:
         try:
             process.stdin.write(json.dumps(settings).encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(process.stdout.readline() or b"{}")
+            heard: Any = json.loads(process.stdout.readline() or b"{}")
         except (OSError, ValueError):
-            answer = {}
+            heard = None
+        answer = heard if is_object(heard) else {}
         if "url" in answer:
             return str(answer["url"])
         said = answer.get("message") or " ".join(words) or "it said nothing"

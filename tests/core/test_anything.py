@@ -1,0 +1,167 @@
+"""Whatever systems do to each other's entities while a run is going on: it ends, nothing is left due, running or reported twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.parts import GRACE, Ban, Style, Work, spawn
+
+from ecs_agent.core import Entity, Read, Runner, TerminalComponent, World, system
+from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.testing import run
+from ecs_agent.types import EntityId
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.0, 0.25, 2.0])),
+    st.tuples(st.sampled_from(["touch", "delete", "style", "plain", "ban", "free", "terminal", "go on", "replace", "in place"]), st.integers(0, 5)),
+    st.sampled_from([("raise", 0), ("exit", 0), ("cancelled", 0), ("spawn", 0), ("own change", 0), ("reluctant", 0), ("cancel", 0)]),
+)
+SCRIPTS = st.lists(st.lists(ACTIONS, max_size=4), max_size=6)
+
+
+@dataclass
+class Play:
+    """Each call of a system takes the next script of its name, and does nothing when there is none left."""
+
+    world: World
+    scripts: dict[str, list[list[tuple[str, Any]]]]
+    entities: list[EntityId]
+    running: dict[tuple[str, EntityId], int] = field(default_factory=dict)
+
+    async def call(self, name: str, me: Entity) -> None:
+        key = name, me.id
+        self.running[key] = self.running.get(key, 0) + 1
+        assert self.running[key] == 1, "two calls of one system on one entity"
+        try:
+            for action, argument in self.next(name):
+                await self.act(action, argument, me)
+        finally:
+            self.running[key] -= 1
+
+    def next(self, name: str) -> list[tuple[str, Any]]:
+        left = self.scripts[name]
+        return left.pop(0) if left else []
+
+    async def act(self, action: str, argument: Any, me: Entity | None) -> None:
+        match action:
+            case "sleep":
+                await asyncio.sleep(argument)
+            case "reluctant":
+                try:
+                    await asyncio.sleep(2.0)
+                finally:
+                    await asyncio.sleep(GRACE / 4)
+            case "raise":
+                raise ValueError("bad")
+            case "exit":
+                raise SystemExit
+            case "cancelled":
+                raise asyncio.CancelledError
+            case "cancel":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await asyncio.sleep(0)
+            case "spawn":
+                self.entities.append(spawn(self.world, Work()) if me is None else me.spawn(Work()))
+            case "own change":
+                if me is not None:
+                    me.add(Style("mine"))
+            case _:
+                self.change(action, self.entities[argument % len(self.entities)])
+
+    def change(self, action: str, entity: EntityId) -> None:
+        world = self.world
+        if not world.has_entity(entity):
+            return
+        match action:
+            case "touch":
+                world.touch(entity)
+            case "delete":
+                world.delete_entity(entity)
+            case "style" | "replace":
+                world.add_component(entity, Style())
+            case "plain":
+                world.remove_component(entity, Style)
+            case "ban":
+                world.add_component(entity, Ban())
+            case "free":
+                world.remove_component(entity, Ban)
+            case "terminal":
+                world.add_component(entity, TerminalComponent("enough"))
+            case "go on":
+                world.remove_component(entity, TerminalComponent)
+            case "in place":
+                if (work := world.get_component(entity, Work)) is not None:
+                    work.done.append("x")
+
+
+def systems(play: Play) -> list[tuple[Any, int]]:
+    @system
+    async def working(me: Entity, work: Work) -> None:
+        await play.call("working", me)
+
+    @system(without=(Ban,))
+    async def beside(me: Entity, style: Style) -> None:
+        await play.call("beside", me)
+
+    @system
+    async def both(me: Entity, work: Read[Work], style: Style | None) -> None:
+        await play.call("both", me)
+
+    @system(when=lambda work: play.scripts["asked"] and work.todo == 0)
+    async def asked(me: Entity, work: Work) -> None:
+        await play.call("asked", me)
+
+    class Meeting:
+        async def process(self, world: World) -> None:
+            for action, argument in play.next("meeting"):
+                await play.act(action, argument, None)
+
+    return [(working, 0), (beside, 0), (both, 5), (asked, 10), (Meeting(), 5)]
+
+
+NAMES = ["working", "beside", "both", "asked", "meeting"]
+
+
+def due(world: World) -> list[tuple[EntityId, EntityEntry]]:
+    return [(row.id, entry) for row in world.rows.values() for entry in world.schedule.matching(row.types) if entry.wanted(row)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Any:
+    logger = logging.getLogger("ecs_agent")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    yield
+    logger.setLevel(before)
+
+
+@given(st.fixed_dictionaries({name: SCRIPTS for name in NAMES}), st.none() | st.sampled_from([0.1, 1.0, 2.25]))
+def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str, list[list[tuple[str, Any]]]], deadline: float | None) -> None:
+    async def scenario() -> None:
+        world = World()
+        play = Play(world, {name: [list(script) for script in mine] for name, mine in scripts.items()}, [])
+        for one, priority in systems(play):
+            world.register_system(one, priority)
+        play.entities += [spawn(world, Work()), spawn(world, Work(), Style()), spawn(world, Style())]
+        result = await asyncio.wait_for(Runner(grace=GRACE).run(world, deadline=deadline), 1000.0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert not any(play.running.values())
+        assert not any(row.calls for row in world.rows.values())
+        assert set(result) <= set(world.entities)
+        if deadline is None and not result.system_errors:
+            assert due(world) == []
+        seqs: dict[EntityId | None, list[int]] = {}
+        for fact in world.log.read():
+            seqs.setdefault(fact.entity, []).append(fact.seq)
+        assert all(seq == list(range(1, len(seq) + 1)) for entity, seq in seqs.items() if entity is not None)
+        await world.aclose()
+
+    run(scenario)
