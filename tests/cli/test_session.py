@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,3 +79,16 @@ def test_ctrl_c_works_where_the_event_loop_hears_no_signals(session: tuple[async
     assert completed.reason == "interrupted"
     assert opened.agent.messages[-1].interrupted
     assert runner.run(opened.answer("Go on.", lambda _: None)) is not None
+
+
+def test_uvloop_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def new_event_loop() -> asyncio.AbstractEventLoop:
+        made.append(asyncio.new_event_loop())
+        return made[-1]
+
+    monkeypatch.setattr("ecs_agent.cli.session.find_spec", lambda _: object())
+    monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
+    with new_runner() as runner:
+        assert made == [runner.get_loop()]

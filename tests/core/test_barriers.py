@@ -93,6 +93,14 @@ class TestMeeting:
             *[f"high {first} begins", f"high {second} begins", f"high {first} ends", f"high {second} ends"],
         ]
 
+    async def test_rule_8_at_its_own_priority_it_goes_before_the_entity_systems(self, world: World) -> None:
+        log: list[str] = []
+        world.register_system(entity_system("same", log))
+        world.register_system(Noting(log))
+        entity = spawn(world, Work())
+        await world.process()
+        assert log == ["world", f"same {entity} begins", f"same {entity} ends"]
+
     async def test_rule_8_the_lowest_priority_goes_first_and_each_meets_alone(self, world: World) -> None:
         log: list[str] = []
         for name, priority in (("third", 30), ("first", 10), ("second", 20)):

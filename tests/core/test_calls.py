@@ -118,6 +118,22 @@ class TestCancelledByAChange:
         await run(world)
         assert calls == [4.0]
 
+    async def test_rule_11_the_next_call_knows_nothing_of_the_cancel_of_the_one_before(self, world: World) -> None:
+        async def fail() -> None:
+            raise ValueError("bad")
+
+        @system(priority=5)
+        async def afterwards(style: Style) -> None:
+            async with asyncio.TaskGroup() as group:  # which asks its task whether somebody wants to cancel it
+                group.create_task(fail())
+
+        world.register_system(Slow())
+        world.register_system(afterwards)
+        entity = spawn(world, Work(), Style())
+        change_later(3.0, world.remove_component, entity, Work)
+        result = await run(world)
+        assert isinstance(result[entity].error, ExceptionGroup)
+
     async def test_rule_11_a_call_whose_components_came_back_is_made_again(self, world: World) -> None:
         slow = Slow()
         world.register_system(slow)
@@ -674,19 +690,26 @@ class TestLeftBehind:
         assert world.get_component(entity, Style) == Style()
 
     async def test_rule_19_one_that_ends_within_the_grace_is_not(self, world: World) -> None:
-        @system
-        async def reluctant(work: Work) -> None:
-            try:
-                await asyncio.sleep(10.0)
-            except asyncio.CancelledError:
-                await asyncio.sleep(GRACE / 2)
+        settled: list[float] = []
 
-        world.register_system(reluctant)
+        class Reluctant:
+            @system
+            async def __call__(self, work: Work) -> None:
+                try:
+                    await asyncio.sleep(10.0)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(GRACE / 2)
+
+            def settle(self, me: Entity) -> None:
+                settled.append(now())
+
+        world.register_system(Reluctant())
         entity = spawn(world, Work())
         change_later(1.0, world.remove_component, entity, Work)
         await run(world)
         await asyncio.sleep(10.0)
         assert told(world, CallLeaked) == []
+        assert settled == [1.0 + GRACE / 2]
 
     async def test_rule_19_a_deleted_entity_does_not_come_back_with_a_call_that_is_left_behind(self, world: World, deaf: Deaf) -> None:
         entity = spawn(world, Work())
@@ -748,4 +771,7 @@ class TestLeftBehind:
         assert now() <= 1.0 + GRACE
         assert told(world, CallLeaked) == [CallLeaked(entity, "Deaf")]
         await run(world)
-        assert deaf.log == (["swallowed"] * (1 + deleted) if deleted else ["swallowed", "settled", "called again"])
+        deaf.over.set()
+        await turns(5)
+        assert deaf.log == (["swallowed"] * 2 if deleted else ["swallowed", "settled", "called again"]) + ["refused"]
+        assert not world.has_component(entity, Style)

@@ -562,7 +562,7 @@ class TestBetweenDueAndCalled:
 
 async def test_a_predicate_that_fails_starts_one_driver_and_not_two(world: World) -> None:
     """Its failure is a change, which queues the entity again while it is being looked at."""
-    calls: list[str] = []
+    calls: list[tuple[str, float]] = []
 
     def broken(_: Work) -> bool:
         raise ValueError("no")
@@ -573,7 +573,7 @@ async def test_a_predicate_that_fails_starts_one_driver_and_not_two(world: World
     def after(name: str) -> Any:
         @system
         async def note(me: Entity, error: Read[ErrorComponent]) -> None:
-            calls.append(name)
+            calls.append((name, now()))
             await asyncio.sleep(1.0)
 
         return note
@@ -583,7 +583,7 @@ async def test_a_predicate_that_fails_starts_one_driver_and_not_two(world: World
     world.register_system(after("second"), 10)
     entity = spawn(world, Work())
     result = await asyncio.wait_for(run(world), 60.0)
-    assert calls == ["first", "second"]
+    assert calls == [("first", 0.0), ("second", 1.0)]
     assert isinstance(result[entity].error, ValueError)
 
 

@@ -282,8 +282,7 @@ class TestSettled:
         assert (await waiting).reason is EndReason.STOPPED, "the first reason counts"
         assert engine.settled(entity).done()
 
-    async def test_an_entity_that_failed_once_more_before_it_rests_is_not_at_rest(self, world: World) -> None:
-        """A predicate's failure queues the entity again; whoever waits hears of the rest after that."""
+    async def test_it_tells_of_the_failure_of_a_predicate(self, world: World) -> None:
 
         def broken(_: Work) -> bool:
             raise ValueError("bad")
@@ -291,11 +290,8 @@ class TestSettled:
         @system(when=broken)
         async def never(work: Work) -> None: ...
 
-        @system(when=lambda work, style: style.name == "now")
-        async def start(work: Work, style: Style) -> None: ...
-
         world.register_system(wait)
-        entity = spawn(world, Work(2), Style())
+        entity = spawn(world, Work(2))
         task = await begin(world)
         world.register_system(never)
         engine = world.engine

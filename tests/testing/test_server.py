@@ -1,0 +1,53 @@
+"""The scripted server: what it records, and that several requests share a connection."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from ecs_agent.providers import OpenAIProvider
+from ecs_agent.testing import LoopbackServer, Received, Reply, chat_reply, json_reply
+from ecs_agent.types import Message
+
+HI = [Message("user", "Hi")]
+
+
+async def ask(provider: OpenAIProvider) -> str:
+    return "".join([delta.content or "" async for delta in await provider.complete(HI, stream=True)])
+
+
+async def test_answers_come_in_order_and_the_last_one_is_repeated() -> None:
+    async with LoopbackServer([chat_reply("one"), chat_reply("two")]) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        assert [await ask(provider) for _ in range(3)] == ["one", "two", "two"]
+    assert [request.body["messages"][0]["content"] for request in server.requests] == ["Hi"] * 3
+    assert not any(request.cut_off for request in server.requests)
+
+
+async def test_an_answer_may_depend_on_the_request() -> None:
+    def echo(request: Received) -> Reply:
+        return chat_reply(request.body["model"])
+
+    async with LoopbackServer([echo]) as server, OpenAIProvider("k", server.base_url, "m7") as provider:
+        assert await ask(provider) == "m7"
+
+
+async def test_pauses_pace_an_answer() -> None:
+    async with LoopbackServer([chat_reply("a b c", pause=0.01)]) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        stream = await provider.complete(HI, stream=True)
+        async for _ in stream:
+            pass
+    assert (stream.timing.gap_p50 or 0) > 0.005
+
+
+async def test_many_clients_at_once() -> None:
+    async with LoopbackServer([chat_reply("hello")]) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        assert set(await asyncio.gather(*[ask(provider) for _ in range(50)])) == {"hello"}
+
+
+async def test_closing_twice_is_fine_and_a_server_needs_an_answer() -> None:
+    server = LoopbackServer([json_reply({})])
+    async with server:
+        await server.aclose()
+    with pytest.raises(ValueError, match="at least one"):
+        LoopbackServer([])
