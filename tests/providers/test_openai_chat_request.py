@@ -1,0 +1,129 @@
+"""Writing requests of the chat protocol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecs_agent.providers.openai_chat_request import encode_request
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions
+from ecs_agent.types import (
+    AudioPart,
+    FilePart,
+    ImagePart,
+    Message,
+    OpaquePart,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+    ToolSchema,
+)
+
+
+def messages(*said: Message) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = encode_request(ModelRequest("m", said), include_usage=False)["messages"]
+    return found
+
+
+def body(**options: Any) -> dict[str, Any]:
+    return encode_request(ModelRequest("m", [], False, RequestOptions(**options)), include_usage=True)  # type: ignore[typeddict-item]
+
+
+def test_plain_messages() -> None:
+    assert messages(Message("system", "s"), Message("user", "u", name="ann")) == [
+        {"role": "system", "content": "s"},
+        {"role": "user", "content": "u", "name": "ann"},
+    ]
+
+
+def test_a_call_and_its_result() -> None:
+    call = ToolCall("c", "f", {"a": "ü"}, opaque={"extra_content": {"signature": "S"}})
+    assert messages(Message("assistant", "", [call]), Message("tool", "42", tool_call_id="c", name="f")) == [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a": "ü"}'}, "extra_content": {"signature": "S"}}
+            ],
+        },
+        {"role": "tool", "content": "42", "tool_call_id": "c"},
+    ]
+
+
+def test_a_call_that_could_not_be_read_goes_back_as_it_came() -> None:
+    (sent,) = messages(Message("assistant", "x", [ToolCall("c", "f", {}, "{'a'", "not JSON")]))
+    assert sent["tool_calls"][0]["function"]["arguments"] == "{'a'"
+
+
+def test_images_audio_and_files() -> None:
+    parts = [
+        TextPart("see"),
+        ImagePart(url="https://x.example/a.png", detail="low"),
+        ImagePart(data=b"\x01"),
+        AudioPart(b"\x02"),
+        FilePart(file_id="f1"),
+        FilePart(data=b"\x03", filename="a.pdf", media_type="application/pdf"),
+    ]
+    (sent,) = messages(Message("user", parts))
+    assert sent["content"] == [
+        {"type": "text", "text": "see"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png", "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AQ=="}},
+        {"type": "input_audio", "input_audio": {"data": "Ag==", "format": "wav"}},
+        {"type": "file", "file": {"file_id": "f1"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,Aw=="}},
+    ]
+
+
+def test_opaque_data_goes_back_to_where_it_came_from_and_nowhere_else() -> None:
+    parts = [
+        ReasoningPart("thought"),
+        OpaquePart("openai-chat", {"reasoning_details": [{"signature": "S"}]}),
+        OpaquePart("anthropic", {"signature": "T"}),
+        TextPart("a"),
+    ]
+    assert messages(Message("assistant", parts)) == [{"role": "assistant", "content": "a", "reasoning_details": [{"signature": "S"}]}]
+
+
+def test_a_refusal_goes_back_as_one() -> None:
+    assert messages(Message("assistant", [RefusalPart("no")])) == [{"role": "assistant", "content": "", "refusal": "no"}]
+
+
+def test_an_empty_answer_is_left_out() -> None:
+    assert messages(Message("user", "a"), Message("assistant")) == [{"role": "user", "content": "a"}]
+
+
+def test_options_that_are_not_given_are_not_sent() -> None:
+    assert body(temperature=None) == {"model": "m", "messages": []}
+
+
+def test_options_are_sent_under_their_names() -> None:
+    sent = body(
+        temperature=0.0,
+        max_tokens=5,
+        stop=["x"],
+        seed=1,
+        parallel_tool_calls=False,
+        reasoning_effort="low",
+        extra_body={"temperature": 1, "top_k": 2},
+    )
+    assert sent == {
+        "model": "m", "messages": [], "temperature": 1, "max_tokens": 5, "stop": ["x"], "seed": 1,
+        "parallel_tool_calls": False, "reasoning_effort": "low", "top_k": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("choice", "sent"), [("auto", "auto"), ("required", "required"), ("f", {"type": "function", "function": {"name": "f"}})])
+def test_a_choice_of_tools(choice: str, sent: Any) -> None:
+    schema = ToolSchema("f", "Does f.", {"type": "object"})
+    made = body(tools=[schema], tool_choice=choice)
+    assert made["tools"] == [{"type": "function", "function": {"name": "f", "description": "Does f.", "parameters": {"type": "object"}}}]
+    assert made["tool_choice"] == sent
+
+
+@pytest.mark.parametrize(("usage", "options"), [(True, {"include_usage": True}), (False, None)])
+def test_usage_is_asked_for_in_streams(usage: bool, options: Any) -> None:
+    sent = encode_request(ModelRequest("m", [], stream=True), include_usage=usage)
+    assert (sent["stream"], sent.get("stream_options")) == (True, options)
