@@ -20,8 +20,8 @@ from ecs_agent.cli.__main__ import main
 PATIENCE = 20.0
 """Seconds after which a test gives up; nothing here takes one."""
 
-CHOICES = re.compile(r"(OPENAI|LLM)_|NO_COLOR|FORCE_COLOR|TTY_|COLUMNS|ECS_AGENT_DEBUG|.*_proxy", re.IGNORECASE)
-"""The variables by which a user chooses a model, a key or colours."""
+CHOICES = re.compile(r"(OPENAI|LLM)_|NO_COLOR|FORCE_COLOR|TTY_|COLUMNS|ECS_AGENT_DEBUG|PYTHONUNBUFFERED|.*_proxy", re.IGNORECASE)
+"""The variables by which a user chooses a model, a key, colours or how output is buffered."""
 
 STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x01|\x02")
 
@@ -40,7 +40,7 @@ class Done:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment without what would choose a model, a key or colours."""
+    """This process's environment without the choices of its user."""
     kept = {name: value for name, value in os.environ.items() if not CHOICES.match(name)}
     return {**kept, "TERM": "xterm-256color", "PYTHONWARNINGS": "error", **(extra or {})}
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from tests.cli.commands import environment
 
 from ecs_agent.cli.failures import ExitCode, guarded, sentence
 from ecs_agent.errors import (
@@ -69,7 +70,7 @@ def test_an_error_without_words_is_named() -> None:
 
 def run_python(code: str, **streams: int) -> subprocess.CompletedProcess[str]:
     arguments = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
-    return subprocess.run([sys.executable, "-X", "dev", "-c", code], text=True, timeout=30, check=False, **arguments)  # type: ignore[call-overload,no-any-return]
+    return subprocess.run([sys.executable, "-X", "dev", "-c", code], env=environment(), text=True, timeout=30, check=False, **arguments)  # type: ignore[call-overload,no-any-return]
 
 
 PRINTING = "import sys; from ecs_agent.cli.failures import guarded; sys.exit(guarded(lambda: print('x' * 10) or 0))"
@@ -94,5 +95,5 @@ def test_a_reader_that_left_is_noticed_at_the_last_flush() -> None:
 
 def test_a_character_that_the_output_cannot_encode_costs_no_answer() -> None:
     code = "import sys; from ecs_agent.cli.failures import guarded; sys.exit(guarded(lambda: print('5 \\u20ac') or 0))"
-    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], env=environment({"PYTHONIOENCODING": "ascii"}), capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"5 ?\n", b"")

@@ -147,6 +147,20 @@ async def test_json_is_one_event_a_line(tools: str, capsys: pytest.CaptureFixtur
     assert last["usage"]["total_tokens"] == 30
 
 
+async def test_json_is_written_while_the_model_still_speaks() -> None:
+    async with LoopbackServer([chat_reply("one", finish=False, end="stall")]) as server:
+        process = await start("run", "Count.", "--json", *model_at(server))
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        first = await asyncio.wait_for(process.stdout.readuntil(b'"text": "one"}\n'), PATIENCE)
+        process.send_signal(signal.SIGINT)
+        done = await finish(process)
+    last = json.loads(done.out.splitlines()[-1])
+    assert json.loads(first.splitlines()[-1]) == {"type": "text_delta", "text": "one"}
+    assert (done.code, last["type"], last["reason"], last["text"]) == (130, "run_completed", "interrupted", "one")
+
+
 async def test_a_failure_in_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     async with LoopbackServer([chat_reply("half an", finish=False, end="reset")]) as server:
         done = await run_here(capsys, "run", "Speak.", "--json", *model_at(server))

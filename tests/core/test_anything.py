@@ -143,7 +143,7 @@ def quiet() -> Any:
     logger.setLevel(before)
 
 
-@given(st.fixed_dictionaries({name: SCRIPTS for name in NAMES}), st.none() | st.sampled_from([0.1, 1.0, 2.25]))
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, SCRIPTS)), st.none() | st.sampled_from([0.1, 1.0, 2.25]))
 def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str, list[list[tuple[str, Any]]]], deadline: float | None) -> None:
     async def scenario() -> None:
         world = World()

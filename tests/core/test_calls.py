@@ -124,8 +124,9 @@ class TestCancelledByAChange:
 
         @system(priority=5)
         async def afterwards(style: Style) -> None:
-            async with asyncio.TaskGroup() as group:  # which asks its task whether somebody wants to cancel it
+            async with asyncio.TaskGroup() as group:  # which asks its task whether somebody else wants it cancelled
                 group.create_task(fail())
+                await asyncio.sleep(1.0)
 
         world.register_system(Slow())
         world.register_system(afterwards)

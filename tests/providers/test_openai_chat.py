@@ -144,10 +144,12 @@ def test_after_the_end_nothing_comes_any_more() -> None:
 def test_the_finish_is_held_back_until_the_tail_is_over() -> None:
     decoder = ChatDecoder()
     decoder.feed(written({"delta": {"content": "a"}}))
-    assert decoder.phase is DecoderPhase.OPEN
+    phases = [decoder.phase]
     assert decoder.feed(written({"finish": "stop"})) == []
-    assert decoder.phase is DecoderPhase.TAIL
+    phases.append(decoder.phase)
     (final,) = decoder.cut()
+    phases.append(decoder.phase)
+    assert phases == [DecoderPhase.OPEN, DecoderPhase.TAIL, DecoderPhase.ENDED]
     assert (final.final, final.finish_reason, final.usage) == (True, "stop", None)
 
 

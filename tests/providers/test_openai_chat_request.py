@@ -14,6 +14,7 @@ from ecs_agent.types import (
     ImagePart,
     Message,
     OpaquePart,
+    Part,
     ReasoningPart,
     RefusalPart,
     TextPart,
@@ -58,7 +59,7 @@ def test_a_call_that_could_not_be_read_goes_back_as_it_came() -> None:
 
 
 def test_images_audio_and_files() -> None:
-    parts = [
+    parts: list[Part] = [
         TextPart("see"),
         ImagePart(url="https://x.example/a.png", detail="low"),
         ImagePart(data=b"\x01"),
@@ -78,7 +79,7 @@ def test_images_audio_and_files() -> None:
 
 
 def test_opaque_data_goes_back_to_where_it_came_from_and_nowhere_else() -> None:
-    parts = [
+    parts: list[Part] = [
         ReasoningPart("thought"),
         OpaquePart("openai-chat", {"reasoning_details": [{"signature": "S"}]}),
         OpaquePart("anthropic", {"signature": "T"}),

@@ -134,5 +134,5 @@ async def test_it_looks_like_the_provider_it_wraps() -> None:
 
 @pytest.mark.parametrize("wrong", [{"max_attempts": 0}, {"min_wait": 5.0, "max_wait": 1.0}])
 def test_a_configuration_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="max_attempts|min_wait"):
+    with pytest.raises(ValueError, match=r"max_attempts|min_wait"):
         RetryConfig(**wrong)
