@@ -28,7 +28,7 @@ demo: .venv/.ready  ## talk to a small model on this machine: installs its weigh
 	$(BIN)/python examples/demo.py
 
 test: .venv/.ready  ## run the tests (ARGS="-k sse" narrows them down)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -X dev -m pytest $(ARGS)
 
 check: .venv/.checkers  ## lint, formatting, types (mypy and pyright) and the layers of the package
 	$(BIN)/ruff check .
@@ -38,7 +38,7 @@ check: .venv/.checkers  ## lint, formatting, types (mypy and pyright) and the la
 	$(BIN)/lint-imports
 
 coverage: .venv/.ready  ## run the tests and show what they do not reach; pages in .cache/coverage
-	$(BIN)/python -m pytest --cov --cov-report=term --cov-report=html:.cache/coverage $(ARGS)
+	$(BIN)/python -X dev -m pytest --cov --cov-report=term --cov-report=html:.cache/coverage $(ARGS)
 
 bench: .venv/.ready  ## print the rows of the performance budget
 	$(BIN)/python -m benchmarks $(ARGS)

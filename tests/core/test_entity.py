@@ -92,7 +92,7 @@ def test_events_carry_the_label_of_run_turn_and_attempt(me: Entity) -> None:
     assert told == [("first", 0, 0, 0, "derived"), ("second", 1, 2, 3, "input"), ("third", 1, 2, 4, "derived")]
 
 
-def test_children_belong_to_it_and_it_may_delete_no_others(me: Entity) -> None:
+def test_rule_7_a_call_may_spawn_and_delete_its_own_children_and_no_others(me: Entity) -> None:
     child, stranger = me.spawn(Box(["x"]), Style()), me._world.create_entity()
     assert [e.parent for e in me._world.log.read() if e.entity == child] == [me.id] * 3
     with pytest.raises(ValueError, match=f"entity {stranger} is not a child of entity {me.id}"):

@@ -254,6 +254,25 @@ class TestStream:
             assert (await anext(one)).payload == Said("b")
             assert not one.pending()
 
+    @given(st.lists(st.integers(0, 3), max_size=20), st.lists(st.integers(0, 20), max_size=5))
+    def test_rule_14_events_come_in_pos_order_across_entities_and_in_seq_order_of_each(self, whose: list[int], reads: list[int]) -> None:
+        async def scenario() -> None:
+            world = World()
+            entities = [world.create_entity() for _ in range(4)]
+            everything, each = world.events(), [world.events(entity) for entity in entities]
+            received = []
+            for number, who in enumerate(whose):
+                world.emit(entities[who], Said(str(number)))
+                if number in reads:
+                    received.append(await anext(everything))
+            await world.aclose()
+            received += [envelope async for envelope in everything]
+            assert [envelope.pos for envelope in received] == list(range(4, 4 + len(whose)))
+            for who, stream in enumerate(each):
+                assert [envelope.seq async for envelope in stream] == list(range(2, 2 + whose.count(who)))
+
+        asyncio.run(scenario())
+
     async def test_it_waits_for_the_next_event(self, world: World) -> None:
         entity = world.create_entity()
         events = world.events(entity)

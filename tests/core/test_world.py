@@ -17,6 +17,7 @@ from ecs_agent.core import (
     ComponentRemoved,
     EntityCreated,
     EntityDeleted,
+    Envelope,
     ErrorComponent,
     EventKind,
     MemoryLog,
@@ -68,6 +69,40 @@ class TestWriting:
             ComponentRemoved(entity, other),
             EntityDeleted(entity),
         ]
+
+    def test_rule_14_state_is_written_then_the_fact_appended_then_subscribers_are_woken(self) -> None:
+        order: list[tuple[str, bool, bool]] = []
+
+        class Watching(MemoryLog):
+            def append(self, envelope: Envelope) -> None:
+                order.append((envelope.type, world.has_component(entity, Box), events.pending()))
+                super().append(envelope)
+
+        world = World(journal=Watching())
+        entity = EntityId(1)
+        events = world.events()
+        world.create_entity()
+        events.close()
+        events = world.events()
+        world.add_component(entity, Box([]))
+        assert events.pending()
+        events.close()
+        events = world.events()
+        world.remove_component(entity, Box)
+        assert order == [("EntityCreated", False, False), ("ComponentAdded", True, False), ("ComponentRemoved", False, False)]
+
+    async def test_rule_14_no_handler_runs_inside_a_write(self) -> None:
+        heard: list[object] = []
+
+        async def hear(event: object) -> None:
+            heard.append(event)
+
+        async with World() as world:
+            world.event_bus.subscribe(EntityCreated, hear)
+            entity = world.create_entity()
+            assert heard == []
+            await asyncio.sleep(0)
+            assert heard == [EntityCreated(entity)]
 
     def test_facts_carry_their_place_in_the_world_and_among_those_of_their_entity(self) -> None:
         world = World()

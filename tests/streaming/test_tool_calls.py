@@ -128,7 +128,7 @@ class TestViews:
             ("{", {}),
             ('{"a', {}),
             ('{"a": "b', {"a": "b"}),
-            ('{"a": 1, "b": [1, 2', {"a": 1, "b": [1]}),
+            ('{"a": 1, "b": [1, 2', {"a": 1, "b": [1, 2]}),
             ('{"a": {}', {"a": {}}),
             ('{"a": "}', {"a": "}"}),
             ("[1", {}),
@@ -218,7 +218,7 @@ class TestViews:
         (call,) = log.final("tool_calls", made_id)
         assert call.arguments == {"text": "word " * 20_000}
         assert (parses.calls, parses.characters) == (1, 5 * 20_000 + 12)
-        assert views[2].__getitem__(0).arguments == {"text": "word " * 3}
+        assert views[2][0].arguments == {"text": "word " * 3}
         assert views[-1][0].arguments == {"text": "word " * 20_000}
 
     def test_the_log_holds_few_fragments_however_many_came(self) -> None:

@@ -1,0 +1,93 @@
+"""Asking anybody's provider: by keyword, with what it takes, whatever it returns."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from ecs_agent.errors import StreamInterruptedError
+from ecs_agent.providers import FakeProvider
+from ecs_agent.providers.calling import ask, open_stream
+from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, Usage
+
+HI = [Message("user", "Hi")]
+
+
+class Generator:
+    """Streams only, and takes few options."""
+
+    def __init__(self, *deltas: StreamDelta) -> None:
+        self.deltas = deltas
+        self.closed = False
+        self.options: dict[str, Any] = {}
+
+    async def complete(self, messages: Sequence[Message], stream: bool = False, temperature: float | None = None) -> Any:
+        self.options = {"stream": stream, "temperature": temperature}
+        return self._deltas()
+
+    async def _deltas(self) -> AsyncIterator[StreamDelta]:
+        try:
+            for delta in self.deltas:
+                yield delta
+        finally:
+            self.closed = True
+
+
+class Whole:
+    """Answers as a whole, whatever is asked."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    async def complete(self, messages: Sequence[Message], stream: bool = False, **options: Any) -> Any:
+        return self.answer
+
+
+async def test_a_generator_is_a_stream() -> None:
+    provider = Generator(StreamDelta("a"), StreamDelta(finish_reason="stop"))
+    stream = await open_stream(provider, HI, {})
+    assert [delta.content async for delta in stream] == ["a", None]
+    assert stream.result().finish_reason == "stop"
+
+
+async def test_a_generator_that_just_stops_was_cut() -> None:
+    stream = await open_stream(Generator(StreamDelta("a")), HI, {})
+    with pytest.raises(StreamInterruptedError):
+        _ = [delta async for delta in stream]
+
+
+async def test_leaving_a_stream_closes_its_generator() -> None:
+    provider = Generator(StreamDelta("a"), StreamDelta("b"))
+    async with await open_stream(provider, HI, {}) as stream:
+        await anext(stream)
+    assert provider.closed
+
+
+async def test_a_whole_answer_is_a_stream_of_one_delta() -> None:
+    call = ToolCall("c", "f", {"a": 1})
+    stream = await open_stream(Whole(CompletionResult(Message("assistant", "hm", [call]), Usage(1, 1, 2))), HI, {})
+    (delta,) = [delta async for delta in stream]
+    assert (delta.content, delta.tool_calls, delta.finish_reason, delta.usage, delta.final) == ("hm", [call], "tool_calls", Usage(1, 1, 2), True)
+
+
+async def test_a_stream_is_folded_where_the_whole_was_asked_for() -> None:
+    assert (await ask(Generator(StreamDelta("a"), StreamDelta("b", finish_reason="stop")), HI, {})).message.content == "ab"
+    assert (await ask(FakeProvider(["ab"]), HI, {})).message.content == "ab"
+
+
+async def test_only_what_is_set_and_taken_is_passed_and_the_rest_is_named_once() -> None:
+    provider = Generator(StreamDelta("a", finish_reason="stop"))
+    with pytest.warns(RuntimeWarning, match="'seed'"):
+        await open_stream(provider, HI, {"temperature": 0.5, "seed": 1, "top_p": None})
+    assert provider.options == {"stream": True, "temperature": 0.5}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        await open_stream(provider, HI, {"temperature": 0.5})
+
+
+async def test_what_is_no_answer_is_named() -> None:
+    with pytest.raises(TypeError, match=r"Whole\.complete returned str"):
+        await open_stream(Whole("text"), HI, {})
