@@ -88,7 +88,7 @@ async def _turns(agents: int) -> tuple[float, float]:
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     async with World() as world:
-        spawned = [spawn_agent(world, provider, tools=[add]) for _ in range(agents)]  # type: ignore[arg-type]  # answers in one form only
+        spawned = [spawn_agent(world, provider, tools=[add]) for _ in range(agents)]
         memory = (tracemalloc.get_traced_memory()[0] - before) / agents
         tracemalloc.stop()
         for agent in spawned:
@@ -123,7 +123,7 @@ async def _deltas(agents: int, deltas: int, watched: bool) -> float:
     bare = time.process_time() - start
     async with World() as world:
         for _ in range(agents):
-            append_message(world, spawn_agent(world, provider).entity, "go")  # type: ignore[arg-type]  # answers in one form only
+            append_message(world, spawn_agent(world, provider).entity, "go")
         events = world.events() if watched else None
         start = time.process_time()
         await Runner().run(world)

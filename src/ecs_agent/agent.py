@@ -33,7 +33,7 @@ from ecs_agent.components import (
 from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
 from ecs_agent.core.runner import Service
 from ecs_agent.errors import WorldBusyError
-from ecs_agent.providers.protocol import LLMProvider, ModelOptions
+from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.conversation import append_message
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
@@ -73,7 +73,7 @@ def install(world: World) -> None:
 
 def spawn_agent(
     world: World,
-    provider: LLMProvider,
+    provider: ProviderLike,
     *,
     model: str = "",
     system_prompt: str = "",

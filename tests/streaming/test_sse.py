@@ -121,7 +121,7 @@ def pieces_of_bodies(draw: st.DrawFn) -> list[bytes]:
 
 
 class TestTheStandard:
-    @settings(max_examples=600, deadline=None)
+    @settings(max_examples=300, deadline=None)
     @given(pieces_of_bodies())
     @example([b"\xef", b"\xbb", b"\xbfdata: x\r", b"", b"\n\r", b"\ndata: y"])
     @example([b"data: x\n\nid: 1\ndata: {}"])
@@ -317,12 +317,12 @@ class TestBounds:
         with pytest.raises(MalformedResponseError):
             decoder.feed(b"")
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(pieces_of_bodies())
     def test_what_a_bound_refuses_does_not_depend_on_the_split(self, pieces: list[bytes]) -> None:
         assert bounded(pieces) == bounded([b"".join(pieces)])
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=100, deadline=None)
     @given(st.lists(st.binary(max_size=40), max_size=6), st.integers(0, 30))
     def test_random_bytes_raise_nothing_else(self, pieces: list[bytes], max_bytes: int) -> None:
         decoder = SSEDecoder(max_bytes)

@@ -117,9 +117,7 @@ class TestReading:
         clock = FakeClock()
         stream = CompletionStream(FakeSource([A, B], [END]), clock=clock)
         assert stream.result() == CompletionResult(Message("assistant", interrupted=True), timing=Timing())
-        seen = []
-        async for _ in stream:
-            seen.append((content(stream), stream.result().message.interrupted))
+        seen = [(content(stream), stream.result().message.interrupted) async for _ in stream]
         assert seen == [("a", True), ("ab", True), ("ab", False)]
 
     async def test_iterating_after_the_end_keeps_ending(self) -> None:
@@ -340,11 +338,10 @@ class TestEventsAndText:
     @pytest.mark.parametrize("method", ["events", "text"])
     async def test_errors_come_through_with_their_partial(self, method: str) -> None:
         source = FakeSource([A], RateLimitError("slow down"))
-        seen = []
+        items = getattr(CompletionStream(source), method)()
+        assert await anext(items) in ("a", TextDelta("a"))
         with pytest.raises(RateLimitError) as caught:
-            async for item in getattr(CompletionStream(source), method)():
-                seen.append(item)
-        assert len(seen) == 1
+            await anext(items)
         assert caught.value.partial is not None
         assert caught.value.partial.message.content == "a"
         assert source.closes == 1

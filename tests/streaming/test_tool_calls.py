@@ -191,9 +191,8 @@ class TestViews:
         assert view[-1] == calls[1]
         assert view[:1] == (calls[0],)
         assert calls[1] in view
-        assert view == calls
-        assert view == tuple(calls)
-        assert view == log.view()
+        equals: list[object] = [calls, tuple(calls), log.view(), view]
+        assert all(view == equal for equal in equals)
         assert view != calls[:1]
         assert view != "text"
         assert repr(view) == repr(calls)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from ecs_agent.providers.protocol import LLMProvider, ModelOptions
+from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.fold import fold, merge
 from ecs_agent.types import CompletionResult, StreamDelta, Usage
 
@@ -14,7 +14,7 @@ from ecs_agent.types import CompletionResult, StreamDelta, Usage
 class LLMComponent:
     """Makes its entity an agent: whom to ask. `model` "" means the provider's own; `system_prompt` yields to a `SystemPromptComponent`."""
 
-    provider: LLMProvider
+    provider: ProviderLike
     model: str = ""
     system_prompt: str = ""
 

@@ -3,7 +3,7 @@
 from ecs_agent.providers.fake import FakeProvider, Script
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
-from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, RequestOptions
+from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -15,6 +15,7 @@ __all__ = [
     "ModelOptions",
     "ModelRequest",
     "OpenAIProvider",
+    "ProviderLike",
     "RequestOptions",
     "RetryProvider",
     "Script",

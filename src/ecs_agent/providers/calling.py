@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import lru_cache
 from typing import cast
 
-from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
 
-async def open_stream(provider: LLMProvider, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
+async def open_stream(provider: ProviderLike, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
     """Ask for a stream.
 
     Raises:
@@ -28,7 +28,7 @@ async def open_stream(provider: LLMProvider, messages: Sequence[Message], option
     return as_stream(answer, provider)
 
 
-async def ask(provider: LLMProvider, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
+async def ask(provider: ProviderLike, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
     """Ask for a whole answer.
 
     Raises:
@@ -56,10 +56,10 @@ def as_stream(answer: object, provider: object) -> CompletionStream:
     )
 
 
-def accepted(provider: object, options: RequestOptions) -> RequestOptions:
+def accepted(provider: ProviderLike, options: RequestOptions) -> RequestOptions:
     """The options that are set and that a provider takes; it is warned once about each name it does not take."""
     given = {name: value for name, value in options.items() if value is not None}
-    names = _parameter_names(cast("type[LLMProvider]", type(provider))) if given else None
+    names = _parameter_names(getattr(type(provider), "complete", None) or provider.complete) if given else None
     if names is not None:
         for name in [name for name in given if name not in names]:
             warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
@@ -68,9 +68,9 @@ def accepted(provider: object, options: RequestOptions) -> RequestOptions:
 
 
 @lru_cache(maxsize=256)
-def _parameter_names(kind: type[LLMProvider]) -> frozenset[str] | None:
+def _parameter_names(complete: Callable[..., object]) -> frozenset[str] | None:
     """The parameters of a provider's `complete`, None if it takes any."""
-    parameters = inspect.signature(kind.complete).parameters.values()
+    parameters = inspect.signature(complete).parameters.values()
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset([p.name for p in parameters])
 
 

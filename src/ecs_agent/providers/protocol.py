@@ -6,7 +6,7 @@ own rules; ours refuse unknown names, so that a typing mistake is not silently a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
 
@@ -54,6 +54,18 @@ class ModelRequest:
     messages: Sequence[Message]
     stream: bool = False
     options: RequestOptions = field(default_factory=RequestOptions)
+
+
+class ProviderLike(Protocol):
+    """The least an agent needs: an object with an async `complete(messages, stream=…)` that takes what options it likes.
+
+    Agents ask it through `ecs_agent.providers.calling`, which leaves out options that it does not take and accepts whatever form its answer has.
+    """
+
+    @property
+    def complete(self) -> Callable[..., Awaitable[CompletionResult | AsyncIterator[StreamDelta]]]:
+        """Ask the model."""
+        ...
 
 
 @runtime_checkable
