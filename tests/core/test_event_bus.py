@@ -306,12 +306,34 @@ class TestStream:
         async for _ in _emitting(world, entity, world.events(entity)):
             break
         gc.collect()
-        assert world.event_bus._open(entity) == [kept]
+        assert len(world.event_bus._streams[entity]) == 1
         another = world.events(entity)
         another.close()
-        assert world.event_bus._open(entity) == [kept]
+        assert [reference() for reference in world.event_bus._streams[entity]] == [kept]
         kept.close()
         assert world.event_bus._streams == {}
+
+    async def test_one_may_go_while_an_event_is_handed_out(self, world: World) -> None:
+        others: list[EventStream] = []
+
+        def let_go(_: Said, later: Said) -> Said:
+            others.clear()
+            return later
+
+        world.event_bus.merge_with(Said, let_go)
+        first = world.events(limit=1)
+        others.append(world.events())
+        world.report(Said("a"))
+        world.report(Said("b"))
+        assert (await anext(first)).payload == Said("b")
+        world.report(Said("c"))
+        assert (await anext(first)).payload == Said("c")
+
+    async def test_closing_the_world_closes_what_is_left(self) -> None:
+        world = World()
+        streams = [world.events(), world.events(world.create_entity())]
+        await world.aclose()
+        assert [await anext(stream, "over") for stream in streams] == ["over", "over"]
 
     async def test_a_stream_has_one_reader_at_a_time(self, world: World) -> None:
         events = world.events()

@@ -48,7 +48,7 @@ class Calls:
     def due(self, life: Life, entry: EntityEntry) -> bool:
         """Whether a system that matches has something to do; a `when` that raises or stays true without effect is a failure."""
         row = life.row
-        if any(call.entry is entry for call in row.calls):
+        if row.calls and any(call.entry is entry for call in row.calls):
             return False
         try:
             wanted = entry.wanted(row)

@@ -268,6 +268,7 @@ class Engine:
                 life.release()
 
     async def _drive(self, life: Life, group: list[EntityEntry] | None) -> None:
+        driver = asyncio.current_task()
         try:
             while group is not None:
                 if not group:
@@ -276,13 +277,13 @@ class Engine:
                     await self._calls.make(life, group[0])
                 else:
                     await gather([self._calls.make(life, entry) for entry in group])
-                if life.driver is not asyncio.current_task():
+                if life.driver is not driver:
                     return  # this driver was left behind with a call that would not end
                 group = self._next(life)
         except Exception as error:  # noqa: BLE001 - a fault of the engine itself must end the run loudly
             self._fault = error
         finally:
-            if life.driver is asyncio.current_task():
+            if life.driver is driver:
                 self._retire(life)
 
     def _retire(self, life: Life) -> None:

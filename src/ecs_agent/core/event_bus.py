@@ -238,14 +238,11 @@ class EventBus:
             self._deliver_to_streams(envelope)
 
     def _deliver_to_streams(self, envelope: Envelope) -> None:
-        for stream in self._open(None):
-            stream.push(envelope)
-        if envelope.entity is not None:
-            for stream in self._open(envelope.entity):
-                stream.push(envelope)
-
-    def _open(self, entity: EntityId | None) -> list[EventStream]:
-        return [stream for reference in self._streams.get(entity, ()) if (stream := reference()) is not None]
+        for whose in (None,) if envelope.entity is None else (None, envelope.entity):
+            for reference in self._streams.get(whose, ()):
+                stream = reference()
+                if stream is not None:
+                    stream.push(envelope)
 
     def open(self, entity: EntityId | None = None, *, limit: int = 1024) -> EventStream:
         """Listen to one entity, or to all, from now on; close it (or leave its `async with`) when done."""
@@ -318,8 +315,8 @@ class EventBus:
         self._closed = True
         await self._stop_handlers("the world was closed")
         await self.drain(CLOSE_GRACE, asyncio.get_running_loop().create_future())  # for those who are told of that
-        for entity in list(self._streams):
-            for stream in self._open(entity):
+        for stream in [reference() for references in self._streams.values() for reference in references]:
+            if stream is not None:
                 stream.close()
 
     async def _stop_handlers(self, reason: str) -> None:

@@ -50,9 +50,11 @@ class Query:
         if len(sets) == 1 and not refused:
             return [(entity, (component,)) for entity, component in sets[0].items()]
         smallest = min(sets, key=len)
-        others = [held for held in sets if held is not smallest]
-        return [
-            (entity, tuple([held[entity] for held in sets]))
-            for entity in smallest
-            if all(entity in held for held in others) and not any(entity in held for held in refused)
-        ]
+        entities = list(smallest)
+        for held in sets:
+            if held is not smallest:
+                entities = [entity for entity in entities if entity in held]
+        for held in refused:
+            entities = [entity for entity in entities if entity not in held]
+        columns = [map(held.__getitem__, entities) for held in sets]
+        return list(zip(entities, zip(*columns, strict=True), strict=True))

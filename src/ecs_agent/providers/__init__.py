@@ -4,6 +4,7 @@ from ecs_agent.providers.fake import FakeProvider, Script
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
+from ecs_agent.providers.response_format import pydantic_to_response_format
 from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -23,4 +24,5 @@ __all__ = [
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "pydantic_to_response_format",
 ]
