@@ -331,7 +331,8 @@ class TestStream:
 
     async def test_closing_the_world_closes_what_is_left(self) -> None:
         world = World()
-        streams = [world.events(), world.events(world.create_entity())]
+        entity = world.create_entity()
+        streams = [world.events(), world.events(entity)]
         await world.aclose()
         assert [await anext(stream, "over") for stream in streams] == ["over", "over"]
 

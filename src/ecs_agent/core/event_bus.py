@@ -315,9 +315,9 @@ class EventBus:
         self._closed = True
         await self._stop_handlers("the world was closed")
         await self.drain(CLOSE_GRACE, asyncio.get_running_loop().create_future())  # for those who are told of that
-        for stream in [reference() for references in self._streams.values() for reference in references]:
-            if stream is not None:
-                stream.close()
+        references = [reference for held in self._streams.values() for reference in held]
+        for stream in [stream for reference in references if (stream := reference()) is not None]:
+            stream.close()
 
     async def _stop_handlers(self, reason: str) -> None:
         busy = [(subscriber.handler, subscriber.in_hand, task) for subscriber, task in self._busy()]
