@@ -16,7 +16,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check coverage bench format constraints clean
+.PHONY: help setup demo chat test check coverage bench format constraints clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ setup: .venv/.ready  ## make .venv with the package and all it needs (PYTHON=pyt
 demo: .venv/.ready  ## talk to a small model on this machine: installs its weights on first use, needs no key
 	$(BIN)/ecs-agent local install
 	$(BIN)/python examples/demo.py
+
+chat: .venv/.ready  ## chat with that model in the terminal
+	$(BIN)/ecs-agent local install
+	$(BIN)/ecs-agent chat --model local
 
 test: .venv/.ready  ## run the tests (ARGS="-k sse" narrows them down)
 	$(BIN)/python -X dev -m pytest $(ARGS)
