@@ -4,40 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-from tests.core.parts import Style, Work, named, now, run, spawn, turns
+from tests.core.parts import Noting, Style, Work, entity_system, now, run, spawn, turns
 
-from ecs_agent.core import Entity, Runner, World, system
+from ecs_agent.core import Runner, World, system
 from ecs_agent.types import EntityId
-
-
-class Noting:
-    """A world system that notes when it ran, and does what it is given to do."""
-
-    def __init__(self, log: list[Any], name: str = "world", act: Callable[[World], Awaitable[object]] | None = None) -> None:
-        self.log = log
-        self.__name__ = name
-        self.act = act
-
-    async def process(self, world: World) -> None:
-        self.log.append(self.__name__)
-        if self.act is not None:
-            await self.act(world)
 
 
 def pausing(seconds: float) -> Callable[[World], Awaitable[object]]:
     return lambda _: asyncio.sleep(seconds)
-
-
-def entity_system(name: str, log: list[Any], seconds: Callable[[Work], float] = lambda _: 0.0) -> Any:
-    @system
-    async def one(me: Entity, work: Work) -> None:
-        log.append(f"{name} {me.id} begins")
-        await asyncio.sleep(seconds(work))
-        log.append(f"{name} {me.id} ends")
-
-    return named(one, name)
 
 
 class TestMeeting:

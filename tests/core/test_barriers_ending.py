@@ -3,38 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
-from tests.core.parts import GRACE, Style, Work, begin, named, now, run, spawn, told, turns
+from tests.core.parts import GRACE, Noting, Style, Work, begin, entity_system, now, run, spawn, told, turns
 
-from ecs_agent.core import EndReason, Entity, World, WorldSystemFailed, system
+from ecs_agent.core import EndReason, World, WorldSystemFailed
 from ecs_agent.core.tasks import ended
-
-
-class Noting:
-    """A world system that notes when it ran, and does what it is given to do."""
-
-    def __init__(self, log: list[Any], name: str = "world", act: Callable[[World], Awaitable[object]] | None = None) -> None:
-        self.log = log
-        self.__name__ = name
-        self.act = act
-
-    async def process(self, world: World) -> None:
-        self.log.append(self.__name__)
-        if self.act is not None:
-            await self.act(world)
-
-
-def entity_system(name: str, log: list[Any], seconds: Callable[[Work], float] = lambda _: 0.0) -> Any:
-    @system
-    async def one(me: Entity, work: Work) -> None:
-        log.append(f"{name} {me.id} begins")
-        await asyncio.sleep(seconds(work))
-        log.append(f"{name} {me.id} ends")
-
-    return named(one, name)
 
 
 class Failing:

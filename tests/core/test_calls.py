@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.core.parts import Ban, Style, Work, begin, now, run, spawn, told, turns
+from tests.core.parts import Ban, Style, Work, begin, change_later, now, run, spawn, told, turns
 
 from ecs_agent.core import (
     ComponentChanged,
@@ -58,10 +58,6 @@ class Slow:
 def banned(world: World, entity: EntityId) -> bool:
     world.add_component(entity, Ban())
     return True
-
-
-def change_later(seconds: float, change: Callable[..., object], *arguments: object) -> None:
-    asyncio.get_running_loop().call_later(seconds, change, *arguments)
 
 
 class TestCancelledByAChange:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
-from tests.core.parts import Style, Work, now, run, spawn, told
+from tests.core.parts import Style, Work, change_later, now, run, spawn, told
 
 from ecs_agent.core import (
     EndReason,
@@ -22,10 +21,6 @@ from ecs_agent.core import (
 )
 from ecs_agent.errors import LeaseRevokedError, NoProgressError, RateLimitError
 from ecs_agent.types import EntityId, ErrorOccurredEvent
-
-
-def change_later(seconds: float, change: Callable[..., object], *arguments: object) -> None:
-    asyncio.get_running_loop().call_later(seconds, change, *arguments)
 
 
 class TestFailing:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.core.parts import GRACE, Style, Work, begin, now, run, spawn, told, turns
+from tests.core.parts import GRACE, Style, Work, begin, change_later, now, run, spawn, told, turns
 
 from ecs_agent.core import (
     CallLeaked,
@@ -19,10 +18,6 @@ from ecs_agent.core import (
     system,
 )
 from ecs_agent.errors import LeaseRevokedError
-
-
-def change_later(seconds: float, change: Callable[..., object], *arguments: object) -> None:
-    asyncio.get_running_loop().call_later(seconds, change, *arguments)
 
 
 class Deaf:

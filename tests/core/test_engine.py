@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from tests.core.parts import Ban, Style, Work, now, run, spawn, told
+from tests.core.parts import Ban, Counting, Style, Work, now, run, spawn, told
 
 from ecs_agent.core import (
     ComponentChanged,
@@ -21,17 +21,6 @@ from ecs_agent.core import (
     system,
 )
 from ecs_agent.types import EntityId
-
-
-class Counting:
-    """An entity system without a predicate: it runs once after each change."""
-
-    def __init__(self) -> None:
-        self.calls: list[EntityId] = []
-
-    @system
-    async def __call__(self, me: Entity, work: Work, style: Style | None) -> None:
-        self.calls.append(me.id)
 
 
 def add_and_remove(world: World, entity: EntityId) -> None:

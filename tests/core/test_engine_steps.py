@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.parts import Style, Work, named, now, run, spawn, turns
+from tests.core.parts import Counting, Style, Work, named, now, run, spawn, turns
 
 from ecs_agent.core import (
     EndReason,

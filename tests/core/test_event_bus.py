@@ -8,15 +8,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+from tests.core.parts import Said
 
 from ecs_agent.core import EventBus, HandlerFailed, World
 from ecs_agent.core.tasks import ended
 from ecs_agent.types import EntityId
-
-
-@dataclass(frozen=True)
-class Said:
-    text: str
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,10 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.core.parts import Said
 
 from ecs_agent.core import EventStream, World
 from ecs_agent.types import EntityId
-
-
-@dataclass(frozen=True)
-class Said:
-    text: str
 
 
 @dataclass(frozen=True)

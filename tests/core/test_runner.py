@@ -3,32 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
 import pytest
-from tests.core.conftest import CountingLoop
-from tests.core.parts import GRACE, Style, Work, begin, now, run, spawn, told, turns
+from tests.core.parts import GRACE, Happened, Style, Work, begin, loop_turns, now, run, spawn, told, turns, wait
 
 from ecs_agent.core import EndReason, Entity, HandlerFailed, Outcome, QuarantineComponent, Runner, RunResult, TerminalComponent, World, system
 from ecs_agent.core.tasks import ended
 from ecs_agent.types import EntityId
-
-
-@dataclass(frozen=True)
-class Happened:
-    number: int = 0
-
-
-@system
-async def wait(work: Work) -> None:
-    """Takes as many seconds as there is to do."""
-    await asyncio.sleep(work.todo)
-
-
-def loop_turns() -> int:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, CountingLoop)
-    return loop.turns
 
 
 class TestResult:

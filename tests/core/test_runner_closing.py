@@ -7,31 +7,12 @@ import gc
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
 from typing import Any
 
-from tests.core.conftest import CountingLoop
-from tests.core.parts import Work, begin, run, spawn, turns
+from tests.core.parts import Happened, Work, begin, run, spawn, turns, wait
 
 from ecs_agent.core import EndReason, Entity, World, system
 from ecs_agent.types import EntityId
-
-
-@dataclass(frozen=True)
-class Happened:
-    number: int = 0
-
-
-@system
-async def wait(work: Work) -> None:
-    """Takes as many seconds as there is to do."""
-    await asyncio.sleep(work.todo)
-
-
-def loop_turns() -> int:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, CountingLoop)
-    return loop.turns
 
 
 class TestClosing:

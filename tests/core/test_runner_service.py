@@ -5,25 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.core.conftest import CountingLoop
-from tests.core.parts import Style, Work, begin, now, spawn, turns
+from tests.core.parts import Style, Work, begin, loop_turns, now, spawn, turns, wait
 
 from ecs_agent.core import EndReason, World, system
 from ecs_agent.core.runner import Service
 from ecs_agent.errors import WorldBusyError, WorldClosedError
 from ecs_agent.types import EntityId
-
-
-@system
-async def wait(work: Work) -> None:
-    """Takes as many seconds as there is to do."""
-    await asyncio.sleep(work.todo)
-
-
-def loop_turns() -> int:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, CountingLoop)
-    return loop.turns
 
 
 class TestSettled:

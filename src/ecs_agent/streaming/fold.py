@@ -22,6 +22,10 @@ from ecs_agent.types import (
 _MAKE: dict[str, Callable[[str], Part]] = {"reasoning": ReasoningPart, "content": TextPart, "refusal": RefusalPart}
 
 
+JOIN_AT = 8192
+"""So many pieces of a text are joined at a time: a million deltas then cost their text, and not a million small strings."""
+
+
 class Fold:
     """Accumulates the deltas of one answer; `result` can be asked at any time.
 
@@ -45,7 +49,7 @@ class Fold:
     def add(self, delta: StreamDelta) -> None:
         """Take the next delta."""
         if delta.content and self._kind == "content" and not delta.reasoning and not delta.refusal:
-            self._pieces.append(delta.content)
+            self._append(delta.content)
         elif delta.content or delta.reasoning or delta.refusal:
             self._texts(delta)
         if delta.parts:
@@ -74,7 +78,13 @@ class Fold:
                 if kind != self._kind:
                     self._close()
                     self._kind = kind
-                self._pieces.append(text)
+                self._append(text)
+
+    def _append(self, text: str) -> None:
+        pieces = self._pieces
+        pieces.append(text)
+        if len(pieces) >= JOIN_AT:
+            pieces[:] = ["".join(pieces)]
 
     def _close(self) -> None:
         if self._kind:
