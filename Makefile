@@ -38,7 +38,7 @@ check: .venv/.checkers  ## lint, formatting, types (mypy and pyright) and the la
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 coverage: .venv/.ready  ## run the tests and show what they do not reach; pages in .cache/coverage
