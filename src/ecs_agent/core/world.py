@@ -374,10 +374,14 @@ class World:
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind)
 
     def compare(self, row: Row, author: EntityEntry | None = None) -> bool:
-        """Find changes made in place: those an entity system may have made, or, without an author, all. Returns whether there were any."""
+        """Find changes made in place, and say whether there were any.
+
+        With an author they count as its own. While other calls run on the entity, only what the author may write is compared, since a component
+        of theirs may be in the middle of a change.
+        """
         found = False
         held, before = row.components, row.snapshots
-        for component_type in author.writes if author is not None else tuple(held):
+        for component_type in author.writes if author is not None and row.calls else tuple(held):
             component = held.get(component_type)
             if component is not None and differs(component, before[component_type]):
                 self.note_edit(row, component_type, author)
