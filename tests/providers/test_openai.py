@@ -192,7 +192,7 @@ class TestTime:
             start = loop.time()
             with pytest.raises(ProviderTimeoutError, match=limit) as caught:
                 await text_of(await provider.complete(HI, stream=True))
-            assert loop.time() - start < 0.5
+            assert loop.time() - start < 1.0  # and not for ever, nor until the next larger limit
         assert caught.value.retryable
 
     async def test_a_slow_consumer_is_not_a_silent_server(self) -> None:

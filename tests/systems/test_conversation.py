@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,14 +16,17 @@ from ecs_agent.components import (
     TerminalComponent,
     TurnComponent,
 )
-from ecs_agent.core import World
+from ecs_agent.core import Entity, Runner, World, system
 from ecs_agent.systems.conversation import (
     MessageAppended,
+    append,
     append_message,
     awaits_model,
     history_problems,
     replace_history,
+    seal,
     sealed,
+    trim,
     trimmed,
     unanswered,
 )
@@ -177,3 +182,38 @@ def test_an_invalid_history_is_refused_and_nothing_is_lost() -> None:
     assert held.messages == [Message("user", "keep me")]
     replace_history(world, entity, [Message("user", "other")])
     assert held.messages == [Message("user", "other")]
+
+
+def test_replacing_the_history_of_an_entity_without_one() -> None:
+    world = World()
+    entity = world.create_entity()
+    replace_history(world, entity, [Message("user", "hello")])
+    held = world.get_component(entity, ConversationComponent)
+    assert held is not None
+    assert held.messages == [Message("user", "hello")]
+
+
+async def test_a_system_may_speak_where_nobody_spoke_before_and_seal_and_trim_what_is_there() -> None:
+    @dataclass(slots=True)
+    class Talker:
+        done: bool = False
+
+    @system(when=lambda talker: not talker.done)
+    async def talk(me: Entity, talker: Talker) -> None:
+        talker.done = True
+        seal(me)
+        assert trim(me, 1) == 0
+        append(me, Message("user", "one"), call("a"))
+        seal(me)
+        append(me, Message("user", "two"))
+        assert trim(me, 1) == 3
+
+    world = World()
+    world.register_system(talk)
+    entity = world.create_entity()
+    world.add_component(entity, Talker())
+    result = await Runner().run(world)
+    assert result.errors == {}
+    held = world.get_component(entity, ConversationComponent)
+    assert held is not None
+    assert [message.content for message in held.messages] == ["two"]
