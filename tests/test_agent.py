@@ -12,7 +12,7 @@ from tests.systems.scripted import Scripted, calls, text
 from ecs_agent.agent import Agent, AgentEvent, RunCompleted, install, spawn_agent
 from ecs_agent.components import InterruptionComponent, LimitsComponent, PendingToolCallsComponent, TerminalComponent
 from ecs_agent.core import World
-from ecs_agent.errors import RateLimitError, StreamInterruptedError, WorldBusyError, WorldClosedError
+from ecs_agent.errors import EntityNotFoundError, RateLimitError, StreamInterruptedError, WorldBusyError, WorldClosedError
 from ecs_agent.streaming import Finished, TextDelta, ToolCallCompleted
 from ecs_agent.systems import ToolExecutionCompleted, ToolExecutionStarted, TurnStarted, history_problems
 from ecs_agent.tools import tool
@@ -293,3 +293,21 @@ def test_a_run_that_was_never_begun_leaves_nothing_behind() -> None:
     agent = spawn_agent(world, Scripted())
     agent.run("Hi").close()
     assert agent.messages == []
+
+
+async def test_a_run_on_an_entity_that_is_gone_says_so_and_blocks_nothing() -> None:
+    async with World() as world:
+        agent = spawn_agent(world, Scripted())
+        world.delete_entity(agent.entity)
+        for _ in range(2):
+            with pytest.raises(EntityNotFoundError):
+                await agent.ask("Hi")
+
+
+async def test_a_run_that_was_closed_has_no_result() -> None:
+    async with World() as world:
+        run = spawn_agent(world, endless()).run("Hi")
+        await first_text(run)
+        await run.aclose()
+        with pytest.raises(RuntimeError, match="closed"):
+            await run.result()

@@ -196,10 +196,12 @@ class AgentRun:
 
         Raises:
             ProviderError: the model could not be asked, or its answer broke off.
+            RuntimeError: the run was closed, or has failed, before.
         """
         async for _ in self:
             pass
-        assert self._completed is not None  # noqa: S101 - a run that ended without an error is completed
+        if self._completed is None:
+            raise RuntimeError("this run was closed, or has failed, before it was completed; it has no result")
         return self._completed
 
     async def cancel(self, reason: str = "interrupted") -> None:
@@ -247,7 +249,12 @@ class AgentRun:
                 self._service.leave(self._agent.entity)
                 raise
             self._events = self._agent.world.events(self._agent.entity)
-            append_message(self._agent.world, self._agent.entity, self._message)
+            try:
+                append_message(self._agent.world, self._agent.entity, self._message)
+            except BaseException:
+                self._over = True
+                self._leave()
+                raise
             self._settled = engine.settled(self._agent.entity)
             self._settled.add_done_callback(_closing(self._events))
         return self._events

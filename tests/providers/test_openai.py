@@ -73,6 +73,12 @@ async def test_what_is_sent() -> None:
     assert request.body["tools"][0]["function"]["name"] == "f"
 
 
+async def test_half_a_surrogate_pair_in_a_question_is_replaced_and_not_an_error() -> None:
+    async with LoopbackServer([chat_reply("ok")]) as server, provider_for(server) as provider:
+        await text_of(await provider.complete([Message("user", "x\ud800y")], stream=True))
+    assert server.requests[0].body["messages"][0]["content"] == "x\ufffdy"
+
+
 async def test_tool_calls_arrive_whole() -> None:
     async with LoopbackServer([chat_reply("Let me see.", tool_calls=[ToolCall("c1", "f", {"a": 1})])]) as server, provider_for(server) as provider:
         stream = await provider.complete(HI, stream=True)

@@ -19,6 +19,7 @@ from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 from ecs_agent.streaming.decoder import StreamDecoder
+from ecs_agent.streaming.json_edge import without_surrogates
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, JsonObject, Message
 
@@ -155,10 +156,10 @@ class HTTPProvider:
             return await self._accepted(request, limits)
 
     async def _accepted(self, request: ModelRequest, limits: TimeLimits) -> TransportResponse:
-        body = msgspec.json.encode(self._codec.encode(request))
+        body = _written(self._codec.encode(request))
         extra = request.options.get("extra_headers") or {}
         sent = TransportRequest(self.base_url + self._codec.path, self._head({**self._headers, **extra}), body)
-        patience = min([limit for limit in (limits.read, limits.first_delta, limits.total, self._write_timeout) if limit is not None], default=None)
+        patience, name = self._patience(limits)
         response: TransportResponse | None = None
         try:
             async with asyncio.timeout(patience):
@@ -171,13 +172,23 @@ class HTTPProvider:
                 response.abort()
             if isinstance(error, TimeoutError) and not isinstance(error, ProviderError):
                 raise self._own(
-                    ProviderTimeoutError(f"no answer within {patience} s (read_timeout); raise that limit if the model needs longer")
+                    ProviderTimeoutError(f"no answer within {patience} s ({name}); raise that limit if the model needs longer")
                 ) from error
             if isinstance(error, ProviderError):
                 self._own(error)
             raise
         await response.aclose()
         raise self._own(classify_response(response.status, response.headers, content, model=request.model, secrets=self._secrets()))
+
+    def _patience(self, limits: TimeLimits) -> tuple[float | None, str]:
+        """How long to wait for the head of a response, and which limit says so."""
+        named = {
+            "read_timeout": limits.read,
+            "first_delta_timeout": limits.first_delta,
+            "total_timeout": limits.total,
+            "write_timeout": self._write_timeout,
+        }
+        return min([(limit, name) for name, limit in named.items() if limit is not None], default=(None, ""))
 
     def _head(self, extra: Mapping[str, str]) -> dict[str, str]:
         head = {"content-type": "application/json", "accept": "text/event-stream, application/json", "accept-encoding": "identity"}
@@ -219,6 +230,14 @@ class HTTPProvider:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _written(body: JsonObject) -> bytes:
+    """JSON; half surrogate pairs, which no encoding can carry, become U+FFFD."""
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(without_surrogates(body))
 
 
 async def _bounded(response: TransportResponse) -> bytes:

@@ -20,9 +20,9 @@ import msgspec
 from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError, StreamInterruptedError
 from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.openai_chat_calls import CallSlots
-from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, OpaqueDetails, Surrogates, texts_of, usage_of, without_surrogates
+from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, OpaqueDetails, Surrogates, texts_of, usage_of
 from ecs_agent.streaming.decoder import DecoderPhase
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.sse import ServerSentEvent, SSEDecoder
 from ecs_agent.types import FinishReason, JsonObject, OpaquePart, StreamDelta, Usage
 

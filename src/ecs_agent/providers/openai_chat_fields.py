@@ -127,17 +127,6 @@ class OpaqueDetails:
         return {"reasoning_details": list(self._entries.values())} if self._entries else None
 
 
-def without_surrogates(value: Any) -> Any:
-    """A JSON value in whose texts half surrogate pairs are U+FFFD."""
-    if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if is_list(value):
-        return [without_surrogates(item) for item in value]
-    if is_object(value):
-        return {name: without_surrogates(item) for name, item in value.items()}
-    return value
-
-
 class Surrogates:
     """Half surrogate pairs: a pair that was cut between two deltas is joined, half of one alone becomes U+FFFD."""
 
