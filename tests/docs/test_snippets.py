@@ -94,7 +94,9 @@ def test_no_block_and_no_language_is_forgotten(page: Path) -> None:
     text = page.read_text("utf-8")
     assert {match["language"] for match in FENCE.finditer(text)} <= {"python", "console", "sh", "text"}
     assert len(re.findall(r"^[\s>*-]*(?:```|~~~)", text, re.MULTILINE)) == 2 * len(FENCE.findall(text)), "a fence that is not read: is it indented?"
-    assert text.count("<!-- needs:") == len([match for match in FENCE.finditer(text) if match["needs"]]), "a comment that is not right before a block"
+    assert len(re.findall(r"^\s*<!-- needs:", text, re.MULTILINE)) == len([match for match in FENCE.finditer(text) if match["needs"]]), (
+        "a comment that is not right before a block"
+    )
 
 
 @pytest.mark.parametrize("block", blocks("console", "sh"))
