@@ -123,7 +123,7 @@ TEXTS = st.none() | st.sampled_from(["", "a", "b"])
 DELTAS = st.builds(StreamDelta, content=TEXTS, reasoning=TEXTS, refusal=TEXTS, tool_calls=st.sampled_from([None, [], [CALL], [CALL, OTHER]]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(DELTAS, max_size=8))
 def test_the_texts_of_the_events_are_the_texts_of_the_result_and_calls_start_in_order(deltas: list[StreamDelta]) -> None:
     events = events_of(*deltas, StreamDelta(final=True))

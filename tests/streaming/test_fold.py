@@ -162,7 +162,7 @@ SPARSE_DELTAS = st.one_of(
 
 
 class TestMerging:
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=120, deadline=None)
     @given(SPARSE_DELTAS, SPARSE_DELTAS)
     def test_a_merged_delta_folds_as_the_two_do(self, earlier: StreamDelta, later: StreamDelta) -> None:
         merged = merge(earlier, later)
@@ -170,7 +170,7 @@ class TestMerging:
             assert fold([merged]) == fold([earlier, later])
             assert merged.tool_fragments == earlier.tool_fragments + later.tool_fragments
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=50, deadline=None)
     @given(st.lists(SPARSE_DELTAS, max_size=8))
     def test_merging_whatever_can_be_merged_changes_no_fold(self, deltas: list[StreamDelta]) -> None:
         cumulative = with_growing_calls(deltas)

@@ -121,7 +121,7 @@ def pieces_of_bodies(draw: st.DrawFn) -> list[bytes]:
 
 
 class TestTheStandard:
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=200, deadline=None)
     @given(pieces_of_bodies())
     @example([b"\xef", b"\xbb", b"\xbfdata: x\r", b"", b"\n\r", b"\ndata: y"])
     @example([b"data: x\n\nid: 1\ndata: {}"])
@@ -129,7 +129,7 @@ class TestTheStandard:
     def test_any_body_in_any_split_reads_as_the_whole_body_does_by_the_standard(self, pieces: list[bytes]) -> None:
         assert decoded(pieces) == reference(b"".join(pieces))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=60, deadline=None)
     @given(BODIES)
     def test_byte_by_byte_is_no_different(self, body: bytes) -> None:
         assert decoded(one_by_one(body)) == reference(body)
@@ -317,12 +317,12 @@ class TestBounds:
         with pytest.raises(MalformedResponseError):
             decoder.feed(b"")
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(pieces_of_bodies())
     def test_what_a_bound_refuses_does_not_depend_on_the_split(self, pieces: list[bytes]) -> None:
         assert bounded(pieces) == bounded([b"".join(pieces)])
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.lists(st.binary(max_size=40), max_size=6), st.integers(0, 30))
     def test_random_bytes_raise_nothing_else(self, pieces: list[bytes], max_bytes: int) -> None:
         decoder = SSEDecoder(max_bytes)

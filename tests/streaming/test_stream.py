@@ -380,3 +380,46 @@ class TestTiming:
         error = await failure(CompletionStream(FakeSource([A], RateLimitError("slow down"), clock=clock, pace=1.0), clock=clock))
         assert error.partial is not None
         assert error.partial.timing == Timing(time_to_first_delta=1.0, duration=1.0, deltas=1)
+
+
+class TestOddProviders:
+    async def test_events_after_some_deltas_end_with_the_whole_result_and_its_timing(self) -> None:
+        stream = CompletionStream(FakeSource([A, B, END]), clock=FakeClock())
+        await anext(stream)
+        events = [event async for event in stream.events()]
+        assert isinstance(events[-1], Finished)
+        assert events[-1].result.message == Message("assistant", "ab")
+        assert events[-1].result.timing is not None
+
+    async def test_two_finishes_are_one(self) -> None:
+        stream = CompletionStream(FakeSource([A, StreamDelta(finish_reason="stop"), StreamDelta(final=True)]))
+        events = [event async for event in stream.events()]
+        assert sum(isinstance(event, Finished) for event in events) == 1
+
+    async def test_a_source_that_fails_to_close_does_not_hide_why_the_answer_broke(self) -> None:
+        class Broken(FakeSource):
+            async def aclose(self) -> None:
+                raise OSError("close failed")
+
+        stream = CompletionStream(Broken([A], RateLimitError("slow down")))
+        with pytest.raises(RateLimitError) as caught:
+            _ = [delta async for delta in stream]
+        assert caught.value.partial is not None
+        assert caught.value.partial.message.content == "a"
+
+    async def test_what_comes_after_the_close_is_not_handed_out(self) -> None:
+        released = asyncio.Event()
+
+        class Late(FakeSource):
+            async def read(self) -> Sequence[StreamDelta]:
+                await released.wait()
+                return [A]
+
+        stream = CompletionStream(Late())
+        reading = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0)
+        await stream.aclose()
+        released.set()
+        with pytest.raises(StopAsyncIteration):
+            await reading
+        assert content(stream) == ""

@@ -78,6 +78,7 @@ class EventTranslator:
     def __init__(self) -> None:
         self._fold = Fold()
         self._begun = 0
+        self._finished = False
 
     def translate(self, delta: StreamDelta) -> list[StreamEvent]:
         """The events that a delta stands for."""
@@ -93,7 +94,8 @@ class EventTranslator:
             self._calls(delta, events)
         if delta.usage is not None:
             events.append(UsageReported(delta.usage))
-        if self._fold.complete and (delta.final or delta.finish_reason is not None):
+        if self._fold.complete and not self._finished:
+            self._finished = True
             events.append(Finished(self._fold.result()))
         return events
 

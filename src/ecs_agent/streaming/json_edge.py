@@ -24,5 +24,5 @@ def without_surrogates(value: Any) -> Any:
     if is_list(value):
         return [without_surrogates(item) for item in value]
     if is_object(value):
-        return {name: without_surrogates(item) for name, item in value.items()}
+        return {without_surrogates(name): without_surrogates(item) for name, item in value.items()}
     return value

@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from typing import Protocol, Self
 
 from ecs_agent.errors import ProviderError, StreamInterruptedError
-from ecs_agent.streaming.events import EventTranslator, StreamEvent
+from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.timing import Stopwatch
 from ecs_agent.types import CompletionResult, StreamDelta, Timing
@@ -81,8 +82,9 @@ class CompletionStream:
         try:
             deltas = await self._source.read()
         except ProviderError as error:
-            await self.aclose()
             error.partial = self.result()
+            with suppress(Exception):  # what broke the answer is to be told, not what broke while closing
+                await self.aclose()
             raise
         except BaseException:
             self._closed = True
@@ -90,12 +92,14 @@ class CompletionStream:
             raise
         finally:
             self._reading = False
+        if self._aborted:
+            raise StopAsyncIteration
         if deltas:
             self._watch.note(self._clock(), len(deltas))
             self._ready.extend(deltas)
             return
         await self.aclose()
-        if not self._aborted and not self._fold.complete:
+        if not self._fold.complete:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
         raise StopAsyncIteration
 
@@ -114,7 +118,7 @@ class CompletionStream:
         async with self:
             async for delta in self:
                 for event in translator.translate(delta):
-                    yield event
+                    yield Finished(self.result()) if isinstance(event, Finished) else event
 
     async def text(self) -> AsyncIterator[str]:
         """The rest of the answer's text."""
