@@ -370,3 +370,9 @@ class TestArguments:
         provider = OpenAIProvider()
         assert (provider.base_url, provider.model) == ("https://llm.example.com/v1", "m1")
         assert CANARY not in repr(provider) + repr(vars(provider))
+
+    async def test_a_header_with_a_line_break_is_refused_before_anything_is_sent(self) -> None:
+        async with LoopbackServer([chat_reply("ok")]) as server, provider_for(server) as provider:
+            with pytest.raises(ConfigurationError, match="line break"):
+                await provider.complete(HI, extra_headers={"x-a": "b\r\nevil: 1"})
+        assert server.requests == []

@@ -112,7 +112,9 @@ class TestBodiesThatAreNoStreams:
         assert isinstance(outcome.error, MalformedResponseError)
         assert "web page" in str(outcome.error)
 
-    @pytest.mark.parametrize("body", [b"", b"7", b"[]", b"{}", b'{"choices": []}', b"not json"])
+    @pytest.mark.parametrize(
+        "body", [b"", b"7", b"[]", b"{}", b'{"choices": []}', b'{"choices": "x"}', b'{"choices": [null]}', b'{"choices": [{}]}', b"not json"]
+    )
     def test_json_that_is_no_answer(self, body: bytes) -> None:
         assert isinstance(decode([body], content_type="application/json").error, MalformedResponseError)
 

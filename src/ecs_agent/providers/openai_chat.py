@@ -296,12 +296,13 @@ class ChatDecoder:
         failure = error_object(found)
         if failure is not None:
             self._fail(classify_error_object(failure))
-        elif not is_object(found) or not found.get("choices"):
-            self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
-        else:
+            return
+        if is_object(found):
             self._chunk(_lenient(found), deltas, plain=False)
-            if self.phase is not DecoderPhase.ENDED:
-                self._end(deltas)
+        if not self._seen or not is_object(found):
+            self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
+        elif self.phase is not DecoderPhase.ENDED:
+            self._end(deltas)
 
     def _fail(self, error: ProviderError) -> None:
         if self.error is None and self.phase is not DecoderPhase.ENDED:
