@@ -77,6 +77,22 @@ class RefusalPart:
 
 
 @dataclass(frozen=True, slots=True)
+class CitationPart:
+    """A source that the answer names. `start` and `end` are the positions of the cited characters in the message's text, where the provider said.
+
+    `quote` is what the source says; `data` is the provider's own record of the citation. It is not sent back.
+    """
+
+    tag: ClassVar[str] = "citation"
+    url: str
+    title: str = ""
+    quote: str = ""
+    start: int | None = None
+    end: int | None = None
+    data: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class OpaquePart:
     """Replay data that only its provider understands (signatures, encrypted reasoning): stored in order, sent back, never read.
 
@@ -105,7 +121,7 @@ class ToolCall:
     opaque: JsonObject | None = None
 
 
-Part: TypeAlias = TextPart | ImagePart | FilePart | AudioPart | ReasoningPart | RefusalPart | OpaquePart | ToolCall
+Part: TypeAlias = TextPart | ImagePart | FilePart | AudioPart | ReasoningPart | RefusalPart | CitationPart | OpaquePart | ToolCall
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -164,6 +180,11 @@ class Message:
     def refusal(self) -> str:
         """The refusal parts, joined; "" when there are none."""
         return "".join([part.text for part in self.parts if type(part) is RefusalPart])
+
+    @property
+    def citations(self) -> list[CitationPart]:
+        """The sources that the answer names, in order."""
+        return [part for part in self.parts if type(part) is CitationPart]
 
     @property
     def tool_calls(self) -> list[ToolCall] | None:
@@ -232,13 +253,27 @@ class ToolCallFragment:
     opaque: JsonObject | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """How probable the model found a token: the natural logarithm, with the same of the likeliest tokens at its place, if they were asked for.
+
+    `utf8` are the token's bytes, where the provider told them: a token may be less than a character.
+    """
+
+    token: str
+    logprob: float
+    utf8: bytes | None = None
+    top: tuple[TokenLogprob, ...] = ()
+
+
 @dataclass(slots=True)
 class StreamDelta:
     """A piece of an answer that is still arriving. Never changed after it was yielded.
 
     `content`, `reasoning` and `refusal` are new text. `tool_calls` is cumulative: every call so far, with the arguments as far as they have
-    arrived, parsed only when read; `tool_fragments` holds just the new pieces. `parts` are whole parts that came at once (opaque data).
-    Exactly one delta, the last, has `final` set: it carries the finish reason, the usage if the server told it, and the complete calls.
+    arrived, parsed only when read; `tool_fragments` holds just the new pieces. `parts` are whole parts that came at once (citations, opaque
+    data). `logprobs` are those of this delta's tokens, if they were asked for. Exactly one delta, the last, has `final` set: it carries the
+    finish reason, the usage if the server told it, and the complete calls.
     """
 
     content: str | None = None
@@ -251,6 +286,7 @@ class StreamDelta:
     parts: tuple[Part, ...] = ()
     raw_finish_reason: str | None = None
     final: bool = False
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +311,7 @@ class CompletionResult:
     """A whole answer, or the part of it that has arrived (then `message.interrupted` is set).
 
     `finish_reason` is None when it is unknown; `raw_finish_reason` is the server's own word. `usage` is None when the provider did not say.
+    `logprobs` are those of all tokens, empty when they were not asked for.
     """
 
     message: Message
@@ -282,6 +319,7 @@ class CompletionResult:
     finish_reason: FinishReason | None = None
     raw_finish_reason: str | None = None
     timing: Timing | None = None
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

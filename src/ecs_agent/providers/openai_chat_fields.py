@@ -1,11 +1,11 @@
-"""Single fields of the OpenAI chat protocol: finish words, usage, content in parts, opaque reasoning details, half surrogate pairs."""
+"""Single fields of the OpenAI chat protocol: finish words, usage, content in parts, log probabilities, half surrogate pairs."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
 from ecs_agent.streaming.json_edge import is_list, is_object
-from ecs_agent.types import FinishReason, JsonObject, Usage
+from ecs_agent.types import FinishReason, JsonObject, TokenLogprob, Usage
 
 FINISH: Final[dict[str, FinishReason]] = {
     "stop": "stop",
@@ -94,37 +94,24 @@ def _text_in(part: JsonObject) -> str:
     return ""
 
 
-class OpaqueDetails:
-    """`reasoning_details` over all chunks: their texts are joined by index, everything else is kept as it came, to be sent back."""
+def logprobs_of(found: Any) -> tuple[TokenLogprob, ...]:
+    """The log probabilities of a choice's new tokens; entries that are none are left out."""
+    if not is_object(found):
+        return ()
+    entries = [entry for name in ("content", "refusal") if is_list(listed := found.get(name)) for entry in listed]
+    return tuple([made for entry in entries if (made := _logprob(entry)) is not None])
 
-    def __init__(self) -> None:
-        self._entries: dict[Any, JsonObject] = {}
 
-    def add(self, details: Any) -> str:
-        """Take a chunk's details; returns the readable text in them."""
-        readable = ""
-        entries: list[Any] = details if is_list(details) else []
-        for entry in entries:
-            if not is_object(entry):
-                continue
-            fields = entry
-            index = fields.get("index")
-            key = (index if isinstance(index, int) else len(self._entries), str(fields.get("type")))
-            kept = self._entries.setdefault(key, {})
-            for name, value in fields.items():
-                joins = name in ("text", "summary", "data") and isinstance(value, str) and isinstance(kept.get(name), str)
-                if joins:
-                    kept[name] += value
-                elif value is not None or name not in kept:
-                    kept[name] = value
-            for name in ("text", "summary"):
-                if isinstance(fields.get(name), str):
-                    readable += fields[name]
-        return readable
+def _logprob(entry: Any) -> TokenLogprob | None:
+    if not is_object(entry) or not isinstance(token := entry.get("token"), str) or not isinstance(value := entry.get("logprob"), int | float):
+        return None
+    top = entry.get("top_logprobs")
+    likeliest = [made for other in (top if is_list(top) else ()) if (made := _logprob(other)) is not None]
+    return TokenLogprob(token, float(value), _bytes(entry.get("bytes")), tuple(likeliest))
 
-    def data(self) -> JsonObject | None:
-        """All of it, None when there was none."""
-        return {"reasoning_details": list(self._entries.values())} if self._entries else None
+
+def _bytes(found: Any) -> bytes | None:
+    return bytes(found) if is_list(found) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in found) else None
 
 
 class Surrogates:

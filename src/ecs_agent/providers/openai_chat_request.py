@@ -6,9 +6,11 @@ import json
 from base64 import b64encode
 from typing import Any
 
+from ecs_agent.providers.openai_chat_parts import SOURCE
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.types import (
     AudioPart,
+    CitationPart,
     FilePart,
     ImagePart,
     JsonObject,
@@ -22,8 +24,6 @@ from ecs_agent.types import (
     ToolSchema,
 )
 
-SOURCE = "openai-chat"
-
 _AS_THEY_ARE = (
     "parallel_tool_calls",
     "response_format",
@@ -35,6 +35,8 @@ _AS_THEY_ARE = (
     "logit_bias",
     "metadata",
     "reasoning_effort",
+    "logprobs",
+    "top_logprobs",
 )
 
 
@@ -89,7 +91,7 @@ def _call(call: ToolCall) -> JsonObject:
 
 
 def _content(message: Message) -> Any:
-    shown = [part for part in message.parts if not isinstance(part, ToolCall | OpaquePart | ReasoningPart | RefusalPart)]
+    shown = [part for part in message.parts if not isinstance(part, ToolCall | OpaquePart | ReasoningPart | RefusalPart | CitationPart)]
     if not shown and message.tool_calls:
         return None
     if all(isinstance(part, TextPart) for part in shown):

@@ -17,8 +17,9 @@ class ModelOptions(TypedDict, total=False):
     """How a model is to answer. An option that is not given is not sent.
 
     `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` is the wire object of a structured answer and cannot
-    be combined with streaming. `extra_body` is merged into the request's JSON last, `extra_headers` into its headers. The timeouts, in seconds,
-    replace the provider's own for this request; None means no limit.
+    be combined with streaming. `logprobs` asks for the probability of each token, `top_logprobs` for so many of the likeliest ones beside it.
+    `extra_body` is merged into the request's JSON last, `extra_headers` into its headers. The timeouts, in seconds, replace the provider's own
+    for this request; None means no limit.
     """
 
     tool_choice: str | None
@@ -32,6 +33,8 @@ class ModelOptions(TypedDict, total=False):
     logit_bias: Mapping[str, float] | None
     metadata: Mapping[str, str] | None
     reasoning_effort: str | None
+    logprobs: bool | None
+    top_logprobs: int | None
     extra_body: JsonObject | None
     extra_headers: Mapping[str, str] | None
     read_timeout: float | None

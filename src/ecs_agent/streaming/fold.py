@@ -15,6 +15,7 @@ from ecs_agent.types import (
     StreamDelta,
     TextPart,
     Timing,
+    TokenLogprob,
     ToolCall,
     Usage,
 )
@@ -33,7 +34,7 @@ class Fold:
     appeared. Of usage the last value wins.
     """
 
-    __slots__ = ("_calls", "_calls_at", "_finish", "_kind", "_parts", "_pieces", "_raw", "_usage", "complete")
+    __slots__ = ("_calls", "_calls_at", "_finish", "_kind", "_logprobs", "_parts", "_pieces", "_raw", "_usage", "complete")
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
@@ -44,6 +45,7 @@ class Fold:
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._raw: str | None = None
+        self._logprobs: list[TokenLogprob] = []
         self.complete = False
 
     def add(self, delta: StreamDelta) -> None:
@@ -60,6 +62,8 @@ class Fold:
                 self._close()
                 self._calls_at = len(self._parts)
             self._calls = delta.tool_calls
+        if delta.logprobs:
+            self._logprobs += delta.logprobs
         if delta.usage is not None:
             self._usage = delta.usage
         if delta.final or delta.finish_reason is not None:
@@ -100,7 +104,7 @@ class Fold:
             calls = self._calls if self.complete else [call for call in self._calls if is_whole(call)]
             parts[self._calls_at : self._calls_at] = calls
         message = Message("assistant", parts=parts, interrupted=not self.complete)
-        return CompletionResult(message, self._usage, self._finish, self._raw, timing)
+        return CompletionResult(message, self._usage, self._finish, self._raw, timing, tuple(self._logprobs))
 
 
 def fold(deltas: Iterable[StreamDelta]) -> CompletionResult:
@@ -130,6 +134,7 @@ def merge(earlier: StreamDelta, later: StreamDelta) -> StreamDelta | None:
         parts=earlier.parts + later.parts,
         raw_finish_reason=later.raw_finish_reason,
         final=later.final,
+        logprobs=earlier.logprobs + later.logprobs,
     )
 
 
