@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 import aiohttp
 
@@ -34,6 +35,7 @@ class AiohttpTransport:
         self._ssl = ssl_context
         self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._open: dict[asyncio.AbstractEventLoop, WeakSet[_Response]] = {}
 
     async def open(self, request: TransportRequest) -> _Response:
         """Send a request and wait for the head of its response."""
@@ -44,19 +46,22 @@ class AiohttpTransport:
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _before_headers(error, request.url) from error
-        return _Response(response)
+        opened = _Response(response)
+        self._open[asyncio.get_running_loop()].add(opened)
+        return opened
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None or session.closed:
             for other in [known for known in self._sessions if known.is_closed()]:
-                del self._sessions[other], self._owners[other]
-            self._owners[loop] = self._owned()
+                del self._sessions[other], self._owners[other], self._open[other]
+            self._open[loop] = WeakSet()
+            self._owners[loop] = self._owned(self._open[loop])
             session = self._sessions[loop] = await anext(self._owners[loop])
         return session
 
-    async def _owned(self) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    async def _owned(self, responses: WeakSet[_Response]) -> AsyncGenerator[aiohttp.ClientSession, None]:
         """A session that closes itself with its event loop, or when this transport is dropped.
 
         An event loop closes the asynchronous generators that are still open in it, and those that are collected. So nobody has to close a provider,
@@ -74,6 +79,8 @@ class AiohttpTransport:
         try:
             yield session
         finally:
+            for response in list(responses):
+                response.abort()
             await session.close()
 
     async def aclose(self) -> None:
@@ -81,6 +88,7 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         owner = self._owners.pop(loop, None)
         self._sessions.pop(loop, None)
+        self._open.pop(loop, None)
         if owner is not None:
             await owner.aclose()
 
@@ -97,7 +105,7 @@ class _Response:
         """The bytes that have arrived; empty at the end."""
         try:
             return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: the connection was closed before anyone read
             raise StreamInterruptedError(f"the connection was lost in the middle of the answer ({_reason(error)})") from error
 
     async def aclose(self) -> None:

@@ -115,26 +115,43 @@ def classify_response(
         now: UTC in seconds, to read a Retry-After that is a date.
     """
     text = body.decode("utf-8", "replace").strip()
-    found = _json(text)
-    failure = error_object(found)
-    words = _words(failure if failure is not None else found if found is not None else text)
+    failure, words = _read(text)
     page = text.startswith("<") or "text/html" in headers.get("content-type", "")
-    leaf = _by_status(status, page) if page else _leaf(failure if failure is not None else found, words, status)
+    leaf = _by_status(status, page) if page else _leaf(failure, words, status)
     retry_after = parse_retry_after(headers, now)
     sentence = _sentence(leaf, status, model, headers, retry_after, "" if page else words)
     if page and leaf is not MalformedResponseError:
         sentence += "; the body is a web page, so base_url may be wrong or a proxy stands in between"
     error = leaf(scrub(sentence, secrets), status=status, retryable=_retryable(leaf, status, headers), retry_after=retry_after)
-    error.request_id = next((headers[name] for name in _REQUEST_IDS if name in headers), None)
+    error.request_id = request_id_of(headers)
     return error
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of a request, from the headers of its response."""
+    return next((headers[name][:128] for name in _REQUEST_IDS if name in headers), None)
 
 
 def classify_error_object(failure: Any, *, secrets: Iterable[str] = ()) -> ProviderError:
     """The error that an error object inside an answer stands for."""
-    failure = error_object(failure) or failure
-    words = _words(failure)
+    try:
+        failure = error_object(failure) or failure
+        words = _words(failure)
+    except RecursionError:
+        failure, words = None, ""
     leaf = _leaf(failure, words, None)
     return leaf(scrub(f"{_ADVICE[leaf]}{_quoted(words)}", secrets), retryable=leaf.retryable_by_default)
+
+
+def _read(text: str) -> tuple[Any, str]:
+    """The error object in a body and its words, for a body of any kind; one that is nested too deeply to be read says nothing."""
+    found = _json(text)
+    try:
+        failure = error_object(found)
+        failure = failure if failure is not None else found
+        return failure, _words(failure if failure is not None else text)
+    except RecursionError:
+        return None, ""
 
 
 def error_object(found: Any) -> Any:

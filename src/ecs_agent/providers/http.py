@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, Protocol, Self, TypeVar, Unpack, overload
+from functools import partial
+from typing import Literal, Protocol, Self, TypeAlias, TypeVar, Unpack, overload
 
 import msgspec
 
 from ecs_agent._version import __version__
 from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError, UnsupportedFeatureError
-from ecs_agent.providers.classify import classify_response
+from ecs_agent.providers.classify import classify_response, request_id_of, scrub
 from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.providers.settings import Settings
@@ -25,7 +27,11 @@ from ecs_agent.types import CompletionResult, JsonObject, Message
 
 E = TypeVar("E", bound=ProviderError)
 
+Sign: TypeAlias = Callable[[ProviderError], ProviderError]
+
 ERROR_BODY = 64 * 1024
+SHORTEST_SECRET = 8
+"""Shorter words of headers are left in error messages: they are names and numbers, and a key that short would protect nothing."""
 KNOWN_OPTIONS = frozenset(RequestOptions.__optional_keys__)
 
 
@@ -133,52 +139,51 @@ class HTTPProvider:
             return answer.result()
 
     async def _open(self, request: ModelRequest) -> CompletionStream:
+        sign = partial(self._signed, request=request)
         limits = self._limits_of(request)
-        release = await self._slots.acquire()
+        try:
+            release = await self._slots.acquire()
+        except ProviderError as error:
+            raise sign(error) from None
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            response = await self._sent(request, limits)
+            response = await self._sent(request, limits, sign)
             decoder = self._codec.decoder(response.headers.get("content-type", ""))
-            source = HTTPDeltaSource(response, decoder, limits, started, release, self._own)
+            sign = partial(sign, request_id=request_id_of(response.headers))
+            source = HTTPDeltaSource(response, decoder, limits, started, release, sign)
         except BaseException:
             release()
             raise
         return CompletionStream(source, started=started, clock=loop.time)
 
-    async def _sent(self, request: ModelRequest, limits: TimeLimits) -> TransportResponse:
+    async def _sent(self, request: ModelRequest, limits: TimeLimits, sign: Sign) -> TransportResponse:
         """The response to a request, its status 200; asked once more when something optional in it was refused."""
-        try:
-            return await self._accepted(request, limits)
-        except ProviderError as error:
-            if not self._codec.withdraw(error):
-                raise
-            return await self._accepted(request, limits)
-
-    async def _accepted(self, request: ModelRequest, limits: TimeLimits) -> TransportResponse:
-        body = _written(self._codec.encode(request))
-        extra = request.options.get("extra_headers") or {}
-        sent = TransportRequest(self.base_url + self._codec.path, self._head({**self._headers, **extra}), body)
         patience, name = self._patience(limits)
-        response: TransportResponse | None = None
         try:
             async with asyncio.timeout(patience):
-                response = await self._transport.open(sent)
-                if response.status == 200:
-                    return response
-                content = await _bounded(response)
-        except BaseException as error:
-            if response is not None:
-                response.abort()
-            if isinstance(error, TimeoutError) and not isinstance(error, ProviderError):
-                raise self._own(
-                    ProviderTimeoutError(f"no answer within {patience} s ({name}); raise that limit if the model needs longer")
-                ) from error
-            if isinstance(error, ProviderError):
-                self._own(error)
-            raise
-        await response.aclose()
-        raise self._own(classify_response(response.status, response.headers, content, model=request.model, secrets=self._secrets()))
+                try:
+                    return await self._accepted(request)
+                except ProviderError as error:
+                    if not self._codec.withdraw(error):
+                        raise
+                    return await self._accepted(request)
+        except ProviderError as error:
+            raise sign(error) from error.__cause__
+        except TimeoutError:
+            raise sign(ProviderTimeoutError(f"no answer within {patience} s ({name}); raise that limit if the model needs longer")) from None
+
+    async def _accepted(self, request: ModelRequest) -> TransportResponse:
+        body = _written(self._codec.encode(request))
+        head = self._head({**self._headers, **(request.options.get("extra_headers") or {})})
+        response = await self._transport.open(TransportRequest(self.base_url + self._codec.path, head, body))
+        if response.status == 200:
+            return response
+        try:
+            content = await _bounded(response)
+        finally:
+            response.abort()
+        raise classify_response(response.status, response.headers, content, model=request.model, secrets=self._secrets(request), now=time.time())
 
     def _patience(self, limits: TimeLimits) -> tuple[float | None, str]:
         """How long to wait for the head of a response, and which limit says so."""
@@ -212,13 +217,20 @@ class HTTPProvider:
             tail=limits.tail,
         )
 
-    def _secrets(self) -> tuple[str, ...]:
-        return (self._settings.key.reveal(),) if self._settings.key is not None else ()
+    def _secrets(self, request: ModelRequest) -> list[str]:
+        """What must not appear in an error: the key, and the headers that were given, as many servers take a key in one of their own."""
+        headers = {**self._headers, **(request.options.get("extra_headers") or {})}
+        key = [self._settings.key.reveal()] if self._settings.key is not None else []
+        return key + [word for value in headers.values() for word in value.split() if len(word) >= SHORTEST_SECRET]
 
-    def _own(self, error: E) -> E:
-        """Sign an error with who failed."""
+    def _signed(self, error: E, request: ModelRequest, request_id: str | None = None) -> E:
+        """An error with who failed, and without what is secret."""
+        secrets = self._secrets(request)
+        error.args = tuple([scrub(word, secrets) if isinstance(word, str) else word for word in error.args])
         error.provider = error.provider or self.name
-        error.model = error.model or self.model
+        error.model = error.model or request.model
+        named = error.request_id or request_id
+        error.request_id = scrub(named, secrets) if named is not None else None
         return error
 
     async def aclose(self) -> None:

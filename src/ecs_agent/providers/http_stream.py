@@ -32,8 +32,9 @@ class TimeLimits:
 class HTTPDeltaSource:
     """The deltas of one response, within its time limits.
 
-    One timer a stream watches all limits. It is moved only when it fires, so that a delta costs no timer; when a limit has passed it aborts the
-    response, which wakes whoever waits for bytes.
+    Only time in which we wait for the server counts: whoever takes long over a delta finds what has arrived meanwhile, and no limit has passed
+    (`total` is the exception, but what has arrived is handed out first there too). One timer a stream watches all limits. It is moved only when it
+    fires, so that a delta costs no timer; when a limit has passed it aborts the response, which wakes whoever waits for bytes.
 
     Args:
         response: the open response.
@@ -56,17 +57,17 @@ class HTTPDeltaSource:
         self._response = response
         self._decoder = decoder
         self._limits = limits
-        self._started = started
         self._release = release
         self._sign = sign
         self._loop = asyncio.get_running_loop()
+        self._ends_at = _plus(started, limits.total)
+        self._first_left = _minus(limits.first_delta, self._loop.time() - started)
+        self._tail_left = limits.tail
         self._waiting_since: float | None = None
-        self._tail_since: float | None = None
         self._seen_content = False
         self._error: ProviderError | None = None
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._arm()
 
     async def read(self) -> Sequence[StreamDelta]:
         """The deltas of the next bytes that hold any; empty at the end."""
@@ -80,12 +81,13 @@ class HTTPDeltaSource:
                 break
             deltas = await self._next()
             if deltas:
-                self._note(deltas)
                 return deltas
         return ()
 
     async def _next(self) -> list[StreamDelta]:
-        self._waiting_since = self._loop.time()
+        now = self._waiting_since = self._loop.time()
+        if self._timer is None:
+            self._arm(now)
         try:
             data = await self._response.read()
         except StreamInterruptedError as lost:
@@ -94,10 +96,24 @@ class HTTPDeltaSource:
             self._waiting_since = None
         if not data:
             return self._decoder.eof()
+        if self._seen_content and self._decoder.phase is DecoderPhase.OPEN:
+            deltas = self._decoder.feed(data)
+        else:
+            deltas = self._fed_at_an_edge(data, self._loop.time() - now)
+        if self._decoder.phase is DecoderPhase.TAIL:
+            self._arm(self._loop.time())
+        return deltas
+
+    def _fed_at_an_edge(self, data: bytes, waited: float) -> list[StreamDelta]:
+        """As the decoder's `feed`, before the first content or after the finish: there the waiting so far counts against a limit of its own."""
+        if self._decoder.phase is DecoderPhase.TAIL:
+            self._tail_left = _minus(self._tail_left, waited)
+        else:
+            self._first_left = _minus(self._first_left, waited)
         deltas = self._decoder.feed(data)
-        if self._tail_since is None and self._decoder.phase is DecoderPhase.TAIL:
-            self._tail_since = self._loop.time()
-            self._arm()
+        self._seen_content = self._seen_content or any(
+            d.content or d.reasoning or d.refusal or d.tool_fragments or d.parts or d.final for d in deltas
+        )
         return deltas
 
     def _lost(self, lost: StreamInterruptedError) -> list[StreamDelta]:
@@ -108,37 +124,35 @@ class HTTPDeltaSource:
             self._error = lost
         return deltas
 
-    def _note(self, deltas: Sequence[StreamDelta]) -> None:
-        if not self._seen_content:
-            self._seen_content = any(d.content or d.reasoning or d.refusal or d.tool_fragments or d.final for d in deltas)
-
     # Time
 
-    def _deadlines(self) -> list[tuple[float, str]]:
-        limits = self._limits
-        since = self._waiting_since
-        found = [
-            (self._started, limits.total, "total_timeout"),
-            (self._started if not self._seen_content else None, limits.first_delta, "first_delta_timeout"),
-            (since if since is not None else self._loop.time(), limits.read, "read_timeout"),
-            (self._tail_since, limits.tail, "tail_timeout"),
-        ]
-        return sorted((start + limit, name) for start, limit, name in found if start is not None and limit is not None)
+    def _deadline(self, since: float) -> tuple[float, str] | None:
+        """The moment at which waiting since then will have been too long, and which limit says so."""
+        limits = [(self._ends_at, "total_timeout"), (_plus(since, self._limits.read), "read_timeout")]
+        if not self._seen_content:
+            limits.append((_plus(since, self._first_left), "first_delta_timeout"))
+        if self._decoder.phase is DecoderPhase.TAIL:
+            limits.append((_plus(since, self._tail_left), "tail_timeout"))
+        return min([(at, name) for at, name in limits if at is not None], default=None)
 
-    def _arm(self) -> None:
+    def _arm(self, since: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        deadlines = self._deadlines()
-        self._timer = self._loop.call_at(deadlines[0][0], self._look) if deadlines else None
+        deadline = self._deadline(since)
+        self._timer = self._loop.call_at(deadline[0], self._look) if deadline is not None else None
 
     def _look(self) -> None:
         self._timer = None
-        deadline, name = self._deadlines()[0]
-        if deadline > self._loop.time():
-            self._arm()
+        if self._waiting_since is None:
+            return  # nobody waits for the server; the next who does sets the timer
+        deadline = self._deadline(self._waiting_since)
+        if deadline is None:
             return
-        if name != "tail_timeout":
-            self._error = self._expired(name)
+        if deadline[0] > self._loop.time():
+            self._arm(self._waiting_since)
+            return
+        if self._decoder.phase is not DecoderPhase.TAIL:  # there the answer is complete, and only its usage stays unknown
+            self._error = self._expired(deadline[1])
         self._response.abort()
 
     def _expired(self, name: str) -> ProviderTimeoutError:
@@ -170,3 +184,11 @@ class HTTPDeltaSource:
             self._timer = None
         self._release()
         return True
+
+
+def _plus(since: float, limit: float | None) -> float | None:
+    return None if limit is None else since + limit
+
+
+def _minus(left: float | None, spent: float) -> float | None:
+    return None if left is None else max(0.0, left - spent)

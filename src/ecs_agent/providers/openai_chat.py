@@ -68,11 +68,11 @@ class ChatDecoder:
                 self._fail(MalformedResponseError(f"the answer is larger than {MAX_BODY} bytes; it was given up"))
             return deltas
         try:
-            items = self._sse.feed_runs(data)
+            self._take(self._sse.feed_runs(data), deltas)
         except MalformedResponseError as error:
             self._fail(error)
-            return deltas
-        self._take(items, deltas)
+        except RecursionError:
+            self._fail(_too_deep())
         return deltas
 
     def eof(self) -> list[StreamDelta]:
@@ -80,15 +80,17 @@ class ChatDecoder:
         deltas: list[StreamDelta] = []
         if self.phase is DecoderPhase.ENDED:
             return deltas
-        if self._body is not None:
-            self._whole(bytes(self._body), deltas)
-            return deltas
         try:
-            self._take(self._sse.flush_runs(), deltas)
+            if self._body is not None:
+                self._whole(bytes(self._body), deltas)
+            else:
+                self._take(self._sse.flush_runs(), deltas)
+                if self.phase is DecoderPhase.OPEN and not self._seen and self._sse.stray:
+                    self._mislabelled("\n".join(self._sse.stray).strip(), deltas)
         except MalformedResponseError as error:
             self._fail(error)
-        if self.phase is DecoderPhase.OPEN and not self._seen and self._sse.stray:
-            self._mislabelled("\n".join(self._sse.stray).strip(), deltas)
+        except RecursionError:
+            self._fail(_too_deep())
         self._over(deltas, "the body ended before the answer did")
         return deltas
 
@@ -282,3 +284,7 @@ def _page() -> MalformedResponseError:
     return MalformedResponseError(
         "the server answered with a web page instead of an answer; base_url is probably wrong, or a proxy stands in between"
     )
+
+
+def _too_deep() -> MalformedResponseError:
+    return MalformedResponseError("the server sent JSON that is nested too deeply to be an answer")

@@ -42,6 +42,7 @@ class CallSlots:
         self._log = ToolCallLog()
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
+        self._by_id: dict[str, _Slot] = {}
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -58,9 +59,10 @@ class CallSlots:
     def final(self, finish: FinishReason | None) -> Sequence[ToolCall] | None:
         """The complete calls, their ids distinct; None when there are none."""
         calls: list[ToolCall] = []
+        taken: set[str] = set()
         for number, call in enumerate(self._log.final(finish, self._call_id)):
-            taken = {made.id for made in calls}
             calls.append(replace(call, id=f"{call.id}_{number}") if call.id in taken else call)
+            taken.add(calls[-1].id)
         return calls or None
 
     def _one(self, piece: JsonObject) -> ToolCallFragment:
@@ -68,8 +70,7 @@ class CallSlots:
         fields = function if is_object(function) else {}
         call_id, name = _text(piece.get("id")), _text(fields.get("name"))
         arguments = _arguments(fields.get("arguments"))
-        index = piece.get("index")
-        slot = self._slot(int(index) if isinstance(index, int | float) else None, call_id, name, arguments)
+        slot = self._slot(_index(piece.get("index")), call_id, name, arguments)
         extra = {key: value for key, value in piece.items() if key not in _KNOWN and value is not None}
         fragment = ToolCallFragment(slot.number, self._new_id(slot, call_id), self._new_name(slot, name, call_id), arguments, extra or None)
         slot.has_arguments = slot.has_arguments or bool(arguments)
@@ -87,7 +88,7 @@ class CallSlots:
 
     def _without_index(self, call_id: str | None) -> _Slot | None:
         if call_id is not None:
-            return next((slot for slot in self._slots if slot.id == call_id), None)
+            return self._by_id.get(call_id)
         return self._slots[-1] if self._slots else None
 
     def _opens_new(self, slot: _Slot, call_id: str | None, name: str | None, arguments: str) -> bool:
@@ -100,6 +101,7 @@ class CallSlots:
         if slot.id is not None or call_id is None:
             return None
         slot.id = call_id
+        self._by_id.setdefault(call_id, slot)
         return call_id
 
     def _new_name(self, slot: _Slot, name: str | None, call_id: str | None) -> str | None:
@@ -107,6 +109,10 @@ class CallSlots:
             return None
         slot.name += name
         return name
+
+
+def _index(value: Any) -> int | None:
+    return int(value) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else None
 
 
 def _text(value: Any) -> str | None:

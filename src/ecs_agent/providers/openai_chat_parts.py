@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ecs_agent.providers.openai_chat_chunk import Delta
 from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.types import CitationPart, ImagePart, JsonObject, OpaquePart
 
 SOURCE: Final = "openai-chat"
@@ -16,56 +17,87 @@ _READABLE: Final = ("text", "summary", "thinking")
 
 
 class OpaqueFields:
-    """Fields of a message that have to be sent back with it unchanged: `reasoning_details`, `thinking_blocks`, `extra_content`.
-
-    The entries of the first two come in pieces, which are joined: those of the same index and type or, where there is no index, neighbours of the
-    same type until one is signed.
-    """
+    """Fields of a message that have to be sent back with it unchanged: `reasoning_details`, `thinking_blocks`, `extra_content`."""
 
     def __init__(self) -> None:
-        self._lists: dict[str, list[JsonObject]] = {}
+        self._details = _Entries()
+        self._blocks = _Entries()
         self._extra: JsonObject = {}
 
     def add(self, delta: Delta) -> str:
         """Take a delta's fields; returns the readable text in them, once where both lists have it."""
-        described = self._pieces("reasoning_details", delta.reasoning_details)
-        thought = self._pieces("thinking_blocks", delta.thinking_blocks)
+        described = self._details.add(delta.reasoning_details)
+        thought = self._blocks.add(delta.thinking_blocks)
         if is_object(delta.extra_content):
             self._extra |= delta.extra_content
         return described or thought
 
     def parts(self) -> tuple[OpaquePart, ...]:
         """All of it as one part, none if there was nothing."""
-        data: JsonObject = {**self._lists, **({"extra_content": self._extra} if self._extra else {})}
+        named = {"reasoning_details": self._details.whole(), "thinking_blocks": self._blocks.whole(), "extra_content": self._extra}
+        data: JsonObject = {name: value for name, value in named.items() if value}
         return (OpaquePart(SOURCE, data),) if data else ()
 
-    def _pieces(self, field: str, found: Any) -> str:
+
+class _Entries:
+    """Entries that come in pieces: pieces of one type and index belong together or, without an index, neighbours of one type until one is signed."""
+
+    def __init__(self) -> None:
+        self._entries: list[_Entry] = []
+        self._indexed: dict[tuple[str, int], _Entry] = {}
+
+    def add(self, found: Any) -> str:
+        """Take the next pieces; returns the readable text in them."""
         readable = ""
         for piece in found if is_list(found) else ():
             if is_object(piece):
-                self._take(self._lists.setdefault(field, []), piece)
+                self._of(piece).take(piece)
                 readable += "".join([text for name in _READABLE if isinstance(text := piece.get(name), str)])
         return readable
 
-    def _take(self, entries: list[JsonObject], piece: JsonObject) -> None:
-        entry = next((known for known in reversed(entries) if _continues(known, piece)), None)
+    def whole(self) -> list[JsonObject]:
+        """The entries as far as they have come."""
+        return [entry.whole() for entry in self._entries]
+
+    def _of(self, piece: JsonObject) -> _Entry:
+        kind, index = str(piece.get("type")), piece.get("index")
+        if isinstance(index, int):
+            entry = self._indexed.get((kind, index))
+        else:
+            entry = self._entries[-1] if self._entries and self._entries[-1].goes_on_as(kind) else None
         if entry is None:
-            entries.append(dict(piece))
-            return
+            entry = _Entry(kind)
+            self._entries.append(entry)
+            if isinstance(index, int):
+                self._indexed[kind, index] = entry
+        return entry
+
+
+class _Entry:
+    """One entry: texts are joined, of everything else the last value counts."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._fields: JsonObject = {}
+        self._texts: dict[str, TextBuffer] = {}
+
+    def goes_on_as(self, kind: str) -> bool:
+        """Whether a piece without an index can belong to it."""
+        closed = "index" in self._fields or "data" in self._texts or "signature" in self._texts
+        return kind == self._kind and not closed
+
+    def take(self, piece: JsonObject) -> None:
+        """Take the next piece."""
         for name, value in piece.items():
-            if name in _JOINED and isinstance(value, str) and isinstance(entry.get(name), str):
-                entry[name] += value
-            elif value is not None or name not in entry:
-                entry[name] = value
+            if name in _JOINED and isinstance(value, str):
+                self._texts.setdefault(name, TextBuffer()).append(value)
+                self._fields.setdefault(name)
+            elif value is not None or name not in self._fields:
+                self._fields[name] = value
 
-
-def _continues(entry: JsonObject, piece: JsonObject) -> bool:
-    if entry.get("type") != piece.get("type"):
-        return False
-    index = piece.get("index")
-    if isinstance(index, int):
-        return bool(entry.get("index") == index)
-    return "index" not in entry and not entry.get("signature") and "data" not in entry
+    def whole(self) -> JsonObject:
+        """The entry as far as it has come."""
+        return self._fields | {name: str(text) for name, text in self._texts.items()}
 
 
 class Citations:

@@ -69,12 +69,17 @@ def _checked(url: str) -> bool:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"base_url {url!r} is no URL ({error})") from error
+        raise ConfigurationError(f"base_url {_shown(url)!r} is no URL ({_shown(str(error))})") from None
     if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"base_url {url!r} is no URL; it looks like https://api.example.com/v1")
-    if parts.username or parts.query or parts.fragment:
+        raise ConfigurationError(f"base_url {_shown(url)!r} is no URL; it looks like https://api.example.com/v1")
+    if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be a password in it."""
+    return "***" if "@" in url else url

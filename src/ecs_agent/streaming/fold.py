@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
+from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.streaming.tool_calls import is_whole
 from ecs_agent.types import (
     CompletionResult,
@@ -23,10 +25,6 @@ from ecs_agent.types import (
 _MAKE: dict[str, Callable[[str], Part]] = {"reasoning": ReasoningPart, "content": TextPart, "refusal": RefusalPart}
 
 
-JOIN_AT = 8192
-"""So many pieces of a text are joined at a time: a million deltas then cost their text, and not a million small strings."""
-
-
 class Fold:
     """Accumulates the deltas of one answer; `result` can be asked at any time.
 
@@ -34,12 +32,12 @@ class Fold:
     appeared. Of usage the last value wins.
     """
 
-    __slots__ = ("_calls", "_calls_at", "_finish", "_kind", "_logprobs", "_parts", "_pieces", "_raw", "_usage", "complete")
+    __slots__ = ("_calls", "_calls_at", "_finish", "_kind", "_logprobs", "_parts", "_raw", "_text", "_usage", "complete")
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
         self._kind = ""
-        self._pieces: list[str] = []
+        self._text = TextBuffer()
         self._calls: Sequence[ToolCall] = ()
         self._calls_at: int | None = None
         self._usage: Usage | None = None
@@ -48,11 +46,18 @@ class Fold:
         self._logprobs: list[TokenLogprob] = []
         self.complete = False
 
+    def extend(self, deltas: Iterable[StreamDelta]) -> None:
+        """Take the next deltas."""
+        for delta in deltas:
+            if is_plain_text(delta) and self._kind == "content":
+                self._text.pieces.append(cast("str", delta.content))
+            else:
+                self.add(delta)
+        self._text.settle()
+
     def add(self, delta: StreamDelta) -> None:
         """Take the next delta."""
-        if delta.content and self._kind == "content" and not delta.reasoning and not delta.refusal:
-            self._append(delta.content)
-        elif delta.content or delta.reasoning or delta.refusal:
+        if delta.content or delta.reasoning or delta.refusal:
             self._texts(delta)
         if delta.parts:
             self._close()
@@ -82,24 +87,18 @@ class Fold:
                 if kind != self._kind:
                     self._close()
                     self._kind = kind
-                self._append(text)
-
-    def _append(self, text: str) -> None:
-        pieces = self._pieces
-        pieces.append(text)
-        if len(pieces) >= JOIN_AT:
-            pieces[:] = ["".join(pieces)]
+                self._text.append(text)
 
     def _close(self) -> None:
         if self._kind:
-            self._parts.append(_MAKE[self._kind]("".join(self._pieces)))
-            self._kind, self._pieces = "", []
+            self._parts.append(_MAKE[self._kind](str(self._text)))
+            self._kind, self._text = "", TextBuffer()
 
     def result(self, timing: Timing | None = None) -> CompletionResult:
         """What has arrived so far. Until the answer is complete its message is marked interrupted, and a call that is not whole is left out."""
         parts = list(self._parts)
         if self._kind:
-            parts.append(_MAKE[self._kind]("".join(self._pieces)))
+            parts.append(_MAKE[self._kind](str(self._text)))
         if self._calls_at is not None:
             calls = self._calls if self.complete else [call for call in self._calls if is_whole(call)]
             parts[self._calls_at : self._calls_at] = calls
@@ -110,9 +109,25 @@ class Fold:
 def fold(deltas: Iterable[StreamDelta]) -> CompletionResult:
     """The result of an answer's deltas, or of its first ones."""
     folded = Fold()
-    for delta in deltas:
-        folded.add(delta)
+    folded.extend(deltas)
     return folded.result()
+
+
+def is_plain_text(delta: StreamDelta) -> bool:
+    """Whether a delta is new text and nothing else."""
+    return (
+        delta.content is not None
+        and delta.reasoning is None
+        and delta.tool_calls is None
+        and not delta.final
+        and delta.usage is None
+        and delta.finish_reason is None
+        and not delta.parts
+        and not delta.logprobs
+        and delta.refusal is None
+        and delta.raw_finish_reason is None
+        and not delta.tool_fragments
+    )
 
 
 def merge(earlier: StreamDelta, later: StreamDelta) -> StreamDelta | None:

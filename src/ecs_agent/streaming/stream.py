@@ -57,7 +57,9 @@ class CompletionStream:
         self._source = source
         self._clock = clock
         self._fold = Fold()
-        self._ready: deque[StreamDelta] = deque()
+        self._batch: Sequence[StreamDelta] = ()  # the deltas of the last read
+        self._folded = 0  # so many of them are in the fold
+        self._ready: deque[StreamDelta] = deque()  # those of them that have not been handed out
         self._watch = Stopwatch(clock() if started is None else started)
         self._reading = False
         self._closed = False
@@ -69,9 +71,7 @@ class CompletionStream:
     async def __anext__(self) -> StreamDelta:
         if not self._ready:
             await self._fill()
-        delta = self._ready.popleft()
-        self._fold.add(delta)
-        return delta
+        return self._ready.popleft()
 
     async def _fill(self) -> None:
         if self._closed:
@@ -79,6 +79,7 @@ class CompletionStream:
         if self._reading:
             raise RuntimeError("this stream is already being read by another task; a stream has one reader")
         self._reading = True
+        self._catch_up()
         try:
             deltas = await self._source.read()
         except ProviderError as error:
@@ -96,6 +97,7 @@ class CompletionStream:
             raise StopAsyncIteration
         if deltas:
             self._watch.note(self._clock(), len(deltas))
+            self._batch, self._folded = deltas, 0
             self._ready.extend(deltas)
             return
         await self.aclose()
@@ -103,13 +105,22 @@ class CompletionStream:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
         raise StopAsyncIteration
 
+    def _catch_up(self) -> None:
+        """Fold what was handed out since the last time: once a read, or when the result is asked for, and not at each delta."""
+        handed_out = len(self._batch) - len(self._ready)
+        if handed_out > self._folded:
+            self._fold.extend(self._batch[self._folded : handed_out])
+            self._folded = handed_out
+
     def result(self) -> CompletionResult:
         """What has been handed out so far, complete or not."""
-        return self._fold.result(self.timing)
+        self._catch_up()
+        return self._fold.result(self._watch.timing(self._fold.usage))
 
     @property
     def timing(self) -> Timing:
         """How it has arrived so far."""
+        self._catch_up()
         return self._watch.timing(self._fold.usage)
 
     async def events(self) -> AsyncIterator[StreamEvent]:
@@ -132,6 +143,8 @@ class CompletionStream:
         if not self._closed:
             self._closed = True
             self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
+            self._catch_up()
+            self._batch, self._folded = (), 0
             self._ready.clear()
             await self._source.aclose()
 

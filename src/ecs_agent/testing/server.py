@@ -1,7 +1,7 @@
 """A model server on loopback for tests: real sockets, scripted answers, and a record of what clients asked and when they left.
 
-async with LoopbackServer([chat_reply("Hello."), error_reply(429, "slow down", headers={"retry-after": "1"})]) as server:
-    provider = OpenAIProvider(base_url=server.base_url, model="test")
+async with LoopbackServer(["Hello.", RateLimitError("slow down", retry_after=1.0)]) as server:
+provider = OpenAIProvider(base_url=server.base_url, model="test")
 """
 
 from __future__ import annotations
@@ -10,65 +10,35 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self, TypeAlias
+from typing import Self
 
-from ecs_agent.types import JsonObject, ToolCall, Usage
+from ecs_agent.providers.script import Piece
+from ecs_agent.testing.answers import Answers, Received, ServerAnswer
+from ecs_agent.testing.reply import Reply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One scripted answer.
-
-    Attributes:
-        pieces: what is sent, in order; a number is a pause in seconds.
-        status: the HTTP status.
-        headers: of the response; the content type of a stream by default.
-        end: "eof" ends the body cleanly, "reset" aborts the connection, "stall" keeps it open and silent, "silent" does not even send a head.
-    """
-
-    pieces: Sequence[bytes | float] = ()
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
-    end: Literal["eof", "reset", "stall", "silent"] = "eof"
-
-
-@dataclass(slots=True)
-class Received:
-    """A request that came in; `closed` is set when its client is gone or has its whole answer."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: Any
-    closed: asyncio.Event = field(default_factory=asyncio.Event)
-    cut_off: bool = False
-
-
-Script: TypeAlias = Reply | Callable[[Received], Reply]
 
 
 class LoopbackServer:
     """Serves scripted answers on 127.0.0.1, one a request; the last one is repeated.
 
     Args:
-        replies: the answers, or functions from the request to an answer.
+        answers: whatever `FakeProvider` takes, in the OpenAI chat protocol; a `Reply`, as it is; or functions from the request to either.
+        by: what an event of a script holds, as in `FakeProvider`.
+        delay: seconds after each event of a script.
 
     Attributes:
         requests: what came in, in order.
         base_url: what to give a provider as `base_url`.
     """
 
-    def __init__(self, replies: Sequence[Script]) -> None:
-        if not replies:
-            raise ValueError("a server without answers cannot serve; give at least one Reply")
-        self._replies = list(replies)
+    def __init__(self, answers: Sequence[ServerAnswer], *, by: Piece = "word", delay: float = 0.0) -> None:
+        self._answers = Answers(answers, by, delay)
         self._server: asyncio.Server | None = None
         self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._failures: list[BaseException] = []
         self.requests: list[Received] = []
         self.base_url = ""
 
@@ -82,7 +52,11 @@ class LoopbackServer:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop serving and abort every connection, as a killed server would; safe to call twice."""
+        """Stop serving and abort every connection, as a killed server would; safe to call twice.
+
+        Raises:
+            Exception: what an answer raised that was a function, or could not be played; its client only saw the connection close.
+        """
         if self._server is not None:
             self._server.close()
         tasks = list(self._serving)
@@ -93,19 +67,26 @@ class LoopbackServer:
         for task in tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        if self._failures:
+            raise self._failures.pop()
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._serving[task] = writer
-        task.add_done_callback(lambda done: self._serving.pop(done, None))
+        task.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._serving.pop(task, None)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failures.append(failure)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ahead = b""
         try:
             while (request := await _received(reader, ahead)) is not None:
                 self.requests.append(request)
-                script = self._replies[min(len(self.requests), len(self._replies)) - 1]
-                reply = script(request) if callable(script) else script
+                reply = self._answers.next(request)
                 ahead = await self._answer(reader, writer, request, reply)
                 if request.cut_off or reply.end != "eof":
                     return
@@ -145,6 +126,9 @@ async def _received(reader: asyncio.StreamReader, ahead: bytes) -> Received | No
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
     if reply.end == "silent":
         await asyncio.Event().wait()
+    if reply.end == "hangup":
+        _reset(writer)
+        return
     head = [f"HTTP/1.1 {reply.status} Scripted", *[f"{name}: {value}" for name, value in reply.headers.items()], "transfer-encoding: chunked"]
     writer.write("\r\n".join([*head, "", ""]).encode())
     for piece in reply.pieces:
@@ -173,60 +157,3 @@ def _reset(writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     writer.transport.abort()
-
-
-def chunk(delta: JsonObject | None = None, *, finish: str | None = None, usage: Usage | None = None) -> bytes:
-    """One event of the OpenAI chat protocol."""
-    body: JsonObject = {"id": "chatcmpl-test", "object": "chat.completion.chunk", "created": 0, "model": "test"}
-    body["choices"] = [] if delta is None and finish is None else [{"index": 0, "delta": delta or {}, "finish_reason": finish}]
-    if usage is not None:
-        body["usage"] = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": usage.total_tokens}
-    return f"data: {json.dumps(body)}\n\n".encode()
-
-
-def chat_reply(
-    text: str = "",
-    *,
-    tool_calls: Sequence[ToolCall] = (),
-    usage: Usage | None = Usage(10, 5, 15),  # noqa: B008 - frozen
-    pause: float = 0.0,
-    end: Literal["eof", "reset", "stall"] = "eof",
-    finish: bool = True,
-) -> Reply:
-    """A streamed answer, a word a chunk.
-
-    Args:
-        text: what is said.
-        tool_calls: what is called, after the text.
-        usage: sent after the finish reason; None for a server that does not tell.
-        pause: seconds after each chunk.
-        end: how the body ends.
-        finish: False leaves out everything from the finish reason on: a cut answer.
-    """
-    chunks = [chunk({"role": "assistant", "content": ""}), *[chunk({"content": word}) for word in _words(text)]]
-    for index, call in enumerate(tool_calls):
-        function = {"name": call.name, "arguments": json.dumps(call.arguments)}
-        chunks.append(chunk({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}))
-    if finish:
-        chunks.append(chunk(finish="tool_calls" if tool_calls else "stop"))
-        chunks += [chunk(usage=usage)] if usage is not None else []
-        chunks.append(b"data: [DONE]\n\n")
-    pieces: list[bytes | float] = []
-    for each in chunks:
-        pieces += [each, pause] if pause else [each]
-    return Reply(pieces, end=end)
-
-
-def _words(text: str) -> list[str]:
-    *words, last = text.split(" ")
-    return [*[word + " " for word in words], *([last] if last else [])]
-
-
-def json_reply(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer that is one JSON value."""
-    return Reply([json.dumps(body).encode()], status, {"content-type": "application/json", **(headers or {})})
-
-
-def error_reply(status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """An error in OpenAI's form."""
-    return json_reply({"error": {"message": message, "type": "error", "param": None, "code": code}}, status=status, headers=headers)
