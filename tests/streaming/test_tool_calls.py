@@ -98,6 +98,14 @@ class TestTheLog:
         assert len(log) == 2
         assert list(log.view()) == [ToolCall("c0", "f", {"n": 0}), ToolCall("c2", "f", {"n": 2})]
 
+    def test_opaque_data_of_several_fragments_stays_with_the_call_from_the_first_view_on(self) -> None:
+        for text in ('{"q": 1}', '{"q": 1'):
+            log = log_of(text)
+            log.append(ToolCallFragment(0, opaque={"signature": "a"}))
+            log.append(ToolCallFragment(0, opaque={"other": 1}))
+            assert log.view()[0].opaque == {"signature": "a", "other": 1}
+            assert log.final("tool_calls", made_id)[0].opaque == {"signature": "a", "other": 1}
+
     @settings(max_examples=60, deadline=None)
     @given(st.lists(FRAGMENTS, max_size=12), st.integers(1, 5))
     def test_joining_long_calls_on_the_way_changes_nothing(self, fragments: list[ToolCallFragment], join_at: int) -> None:
@@ -159,6 +167,10 @@ class TestViews:
             assert call.arguments.keys() <= value.keys()
             assert call.raw_arguments == text[:end]
         assert parse_partial(text) == value
+
+    def test_an_unfinished_text_that_no_json_begins_with_says_nothing(self) -> None:
+        assert parse_partial('{"a": NaN, "b": 1') == {}
+        assert parse_partial("[1, 2]") == {}
 
     def test_a_view_stays_as_it_was_when_it_was_made(self) -> None:
         log = log_of('{"a": 1')
@@ -254,6 +266,27 @@ class TestTheEnd:
         assert "shorter arguments" in (ended('{"a"', "length").arguments_error or "")
         assert "corrected arguments" in (ended('{"a"', "stop").arguments_error or "")
 
+    def test_the_model_is_told_in_one_sentence_what_is_wrong_and_in_one_what_to_do(self) -> None:
+        assert ended("", "length").arguments_error == (
+            "The tool was not run: the answer reached its length limit before the arguments were complete (they are missing). "
+            "Call it again with shorter arguments, or divide the work over several calls."
+        )
+        assert ended("[]", "stop").arguments_error == (
+            "The tool was not run: its arguments must be one complete JSON object, but they are an array. Call it again with corrected arguments."
+        )
+
+    @pytest.mark.parametrize(
+        ("text", "value"),
+        [
+            ('{"a": "x\ud83dy"}', "x\ufffdy"),
+            ('{"a": "x\\ud83dy"}', "x\ufffdy"),
+            ('{"a": "\\ude00\\ud83d\\ude00"}', "\ufffd\U0001f600"),
+            ('{"a": "\\\\ud83d"}', "\\ud83d"),
+        ],
+    )
+    def test_half_a_surrogate_pair_is_replaced(self, text: str, value: str) -> None:
+        assert ended(text, "tool_calls").arguments == {"a": value}
+
     @pytest.mark.parametrize(
         ("text", "what"),
         [
@@ -269,8 +302,6 @@ class TestTheEnd:
             ('{"a": -Infinity}', "are not valid JSON"),
             ('{"a": [{"b": 1e999}]}', "hold a number that is too large"),
             ('{"a": 1, "a": 2}', "are not valid JSON"),
-            ('{"a": "\ud83d"}', "hold half of a surrogate pair"),
-            ('{"a": "\\ud83d"}', "are not valid JSON"),
             pytest.param('{"a":' * 500 + "1" + "}" * 500, "are not valid JSON", id="500 deep"),
             pytest.param('{"a":' * 20_000, "are not valid JSON", id="20000 deep"),
         ],
@@ -320,6 +351,14 @@ class TestClosedBrackets:
 
     def test_a_call_that_never_began_is_not_closed(self) -> None:
         assert not ToolCallLog().is_closed(0)
+
+    def test_an_escape_that_is_cut_from_its_character_hides_that_one_only(self) -> None:
+        assert log_of('{"a": "\\', '""}').is_closed(0)
+        assert not log_of('{"a": "\\', '"}').is_closed(0)
+        assert log_of('{"a": "\\', "\\", '"}').is_closed(0)
+
+    def test_the_answer_is_a_plain_yes_or_no(self) -> None:
+        assert [log_of(text).is_closed(0) for text in ("", "{", "{}")] == [False, False, True]
 
     @settings(max_examples=60, deadline=None)
     @given(JSON_OBJECTS, st.data())

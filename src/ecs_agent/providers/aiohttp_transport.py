@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
 import aiohttp
@@ -18,6 +19,8 @@ from ecs_agent.errors import ProviderConnectionError, ProviderError, ProviderTim
 from ecs_agent.providers.transport import TransportRequest
 
 READ_BUFFER = 256 * 1024
+READ_SIZE = 32 * 1024
+"""So much is decoded at a time: what a read makes then stays in the processor's cache, and a flood does not hold up the others."""
 
 
 class AiohttpTransport:
@@ -42,13 +45,27 @@ class AiohttpTransport:
         try:
             session = await self._session()
             response = await session.request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy
+                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy_for(request.url)
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _before_headers(error, request.url) from error
-        opened = _Response(response)
-        self._open[asyncio.get_running_loop()].add(opened)
-        return opened
+            failure, cause = _before_headers(error, request.url), _harmless(error)
+        else:
+            opened = _Response(response)
+            self._open[asyncio.get_running_loop()].add(opened)
+            return opened
+        raise failure from cause  # outside of the handler: aiohttp's own errors hold the request with its key
+
+    def _proxy_for(self, url: str) -> str | None:
+        """The proxy that was given, else the environment's for this URL.
+
+        aiohttp could look into the environment itself, but then it would also read the keys of other programs from ~/.netrc, in a thread, at each
+        request.
+        """
+        if self._proxy is not None:
+            return self._proxy
+        parts = urlsplit(url)
+        found = getproxies().get(parts.scheme)
+        return found if found and not proxy_bypass(parts.hostname or "") else None
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()
@@ -70,7 +87,6 @@ class AiohttpTransport:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
             timeout=self._timeout,
-            trust_env=True,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept-Encoding",),
@@ -102,11 +118,12 @@ class _Response:
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
 
     async def read(self) -> bytes:
-        """The bytes that have arrived; empty at the end."""
+        """The bytes that have arrived, at most `READ_SIZE` of them; empty at the end."""
         try:
-            return await self._response.content.readany()
+            return await self._response.content.read(READ_SIZE)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:  # the last: the connection was closed before anyone read
-            raise StreamInterruptedError(f"the connection was lost in the middle of the answer ({_reason(error)})") from error
+            reason, cause = _reason(error), _harmless(error)
+        raise StreamInterruptedError(f"the connection was lost in the middle of the answer ({reason})") from cause
 
     async def aclose(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
@@ -148,5 +165,15 @@ def _where(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+def _harmless(error: BaseException) -> OSError | None:
+    """What of an error may stay behind ours as its cause: the operating system's word, and nothing that holds a request."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error
+    return error if isinstance(error, OSError) and not isinstance(error, aiohttp.ClientError) else None
+
+
 def _reason(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """An error in one line; without what a response error says of its request."""
+    text = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
+    line = " ".join(text.split())
+    return line[:200] if line else type(error).__name__

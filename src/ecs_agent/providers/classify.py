@@ -33,49 +33,71 @@ MAX_RETRY_AFTER: Final = 120.0
 
 Leaf = type[ProviderError]
 
-_BY_WORDS: Final[tuple[tuple[re.Pattern[str], Leaf], ...]] = tuple(
-    (re.compile(pattern, re.IGNORECASE), leaf)
-    for pattern, leaf in (
+_ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
+    (
+        ContextLengthError,
         (
-            (
-                r"context_length|exceed_context|context.window|context size|maximum context|context length|prompt is too long|too many tokens"
-                r"|input is too long|reduce the length|max_model_len|string_above_max_length"
-            ),
-            ContextLengthError,
+            r"context.?length", r"exceed_context", r"context.?window.{0,20}exceed", r"exceed.{0,40}context.?window", r"context size",
+            r"maximum context", r"prompt is too long", r"too many tokens", r"input is too long", r"reduce the length", r"max_model_len",
+            r"string_above_max_length",
+            r"maximum number of tokens", r"maximum prompt length", r"maximum model length", r"token count .{0,20}exceeds", r"token limit: ",
+            r"tokens_limit_reached", r"range of input length", r"exceeds? max.{0,8}length", r"max_new_tokens. must be",
         ),
+    ),
+    (
+        QuotaError,
         (
-            (
-                r"insufficient_quota|insufficient.balance|insufficient_user_quota|exceeded your current quota|billing|payment.required"
-                r"|balance is not enough|out of credits|credit balance|insufficient credits|arrearage"
-            ),
-            QuotaError,
+            r"insufficient[ _.]?(?:user[ _]|account[ _])?(?:quota|balance|credits?|funds)", r"balance.{0,20}(?:insufficient|not enough|too low)",
+            r"not.enough.(?:balance|credits?)", r"exceeded.{0,6}current.quota", r"billing_(?:hard_limit|not_active)", r"payment.required",
+            r"out of credits", r"credit balance", r"used all available credits", r"spending limit", r"budget.{0,12}exceeded", r"arrearage",
+            r"overdue", r"余额不足", r"欠费",
         ),
+    ),
+    (
+        ContentFilterError,
         (
-            (
-                r"content_filter|content_policy|content management policy|responsibleaipolicy|data_inspection|sensitive_content"
-                r"|moderation_blocked|new_sensitive|prompt_blocked"
-            ),
-            ContentFilterError,
+            r"content.?filter", r"content.?policy", r"content management policy", r"responsibleaipolicy", r"data.?inspection",
+            r"inappropriate content", r"sensitive.?content", r"moderation_blocked", r"new_sensitive", r"prompt_blocked", r"flagged (?:as|for)",
+            r"violat(?:es?|ing).{0,20}usage (?:guidelines|polic)", r"safety_check", r"敏感内容",
         ),
+    ),
+    (
+        AuthenticationError,
         (
-            (
-                r"invalid_api_key|incorrect api key|api key not valid|api_key_invalid|authentication|unauthorized|permission_denied|permission_error"
-                r"|invalid.{0,12}api.?key|no auth|token_invalid|invalid x-api-key"
-            ),
-            AuthenticationError,
+            r"invalid_api_key", r"incorrect api key", r"api key not valid", r"api_key_invalid", r"authentication", r"unauthorized",
+            r"permission_denied", r"permission_error", r"invalid.{0,12}api.?key", r"no auth", r"token_invalid", r"invalid x-api-key",
         ),
-        (r"rate.?limit|too.many.requests|queue_exceeded|throttl|tokens per min|requests per min|resource_exhausted", RateLimitError),
-        (r"overloaded|service.?unavailable|server_error|internal.error|internal_server|engine_overloaded|no_capacity|bad gateway", ServerError),
-        (r"timed? ?out|timeout|deadline_exceeded", ProviderTimeoutError),
-        (r"invalid_request|tool_use_failed|bad_request|invalid_argument|not_found|model_not_found|unsupported", BadRequestError),
-    )
-)
+    ),
+    (
+        RateLimitError,
+        (
+            r"rate.?limit", r"too.many.requests", r"queue_exceeded", r"throttl", r"tokens per min", r"requests per min", r"resource_exhausted",
+            r"capacity.?(?:temporarily )?exceeded", r"limit_requests", r"速率限制",
+        ),
+    ),
+    (
+        ServerError,
+        (
+            r"overloaded", r"service.?unavailable", r"server_error", r"internal.error", r"internal_server", r"engine_overloaded", r"no_capacity",
+            r"bad gateway",
+        ),
+    ),
+    (ProviderTimeoutError, (r"timed? ?out", r"timeout", r"deadline_exceeded")),
+    (
+        BadRequestError,
+        (r"invalid_request", r"tool_use_failed", r"bad_request", r"invalid_argument", r"not_found", r"model_not_found", r"unsupported"),
+    ),
+)  # fmt: skip
+_BY_WORDS: Final = tuple((re.compile("|".join(patterns), re.IGNORECASE), leaf) for leaf, patterns in _ROWS)
 """The first row that matches decides; the order is from the most telling word to the least."""
+
+_GENERAL: Final = (ServerError, ProviderTimeoutError, BadRequestError)
+"""Rows that a status tells as well or better, so they count only where there is none."""
 
 _BASE_RESP: Final[dict[int, Leaf]] = {
     1000: ServerError, 1001: ProviderTimeoutError, 1002: RateLimitError, 1004: AuthenticationError, 1008: QuotaError, 1013: ServerError,
     1024: ServerError, 1026: ContentFilterError, 1027: ContentFilterError, 1033: ServerError, 1039: RateLimitError, 1041: RateLimitError,
-    1042: BadRequestError, 2013: BadRequestError, 2049: AuthenticationError, 2056: QuotaError,
+    1042: BadRequestError, 2013: BadRequestError, 2045: RateLimitError, 2049: AuthenticationError, 2056: QuotaError,
 }  # fmt: skip
 """Numbers of `base_resp.status_code`, which are no HTTP statuses."""
 
@@ -115,7 +137,7 @@ def classify_response(
         now: UTC in seconds, to read a Retry-After that is a date.
     """
     text = body.decode("utf-8", "replace").strip()
-    failure, words = _read(text)
+    failure, words = _read(_json(text), text)
     page = text.startswith("<") or "text/html" in headers.get("content-type", "")
     leaf = _by_status(status, page) if page else _leaf(failure, words, status)
     retry_after = parse_retry_after(headers, now)
@@ -134,55 +156,55 @@ def request_id_of(headers: Mapping[str, str]) -> str | None:
 
 def classify_error_object(failure: Any, *, secrets: Iterable[str] = ()) -> ProviderError:
     """The error that an error object inside an answer stands for."""
-    try:
-        failure = error_object(failure) or failure
-        words = _words(failure)
-    except RecursionError:
-        failure, words = None, ""
+    failure, words = _read(failure, failure if isinstance(failure, str) else "")
     leaf = _leaf(failure, words, None)
     return leaf(scrub(f"{_ADVICE[leaf]}{_quoted(words)}", secrets), retryable=leaf.retryable_by_default)
 
 
-def _read(text: str) -> tuple[Any, str]:
-    """The error object in a body and its words, for a body of any kind; one that is nested too deeply to be read says nothing."""
-    found = _json(text)
-    try:
-        failure = error_object(found)
-        failure = failure if failure is not None else found
-        return failure, _words(failure if failure is not None else text)
-    except RecursionError:
-        return None, ""
+def _read(found: Any, text: str) -> tuple[Any, str]:
+    """The error object in a JSON value, else the value, and its words, else the text."""
+    failure = error_object(found)
+    failure = failure if failure is not None else found
+    return failure, _words(failure) or _short(text)
 
 
 def error_object(found: Any) -> Any:
     """The error inside a JSON value, None if it holds none."""
     if is_list(found):
-        items: list[Any] = found
-        return next((inner for item in items if (inner := error_object(item)) is not None), None)
+        return next((inner for item in found[:8] if is_object(item) and (inner := error_object(item)) is not None), None)
     if not is_object(found):
         return None
-    fields = found
-    if fields.get("error"):
-        return fields["error"]
-    base = fields.get("base_resp")
-    if is_object(base) and base.get("status_code") not in (0, None):
-        return fields
-    if fields.get("object") == "error" or fields.get("type") == "error":
-        return fields
-    if "choices" not in fields and isinstance(fields.get("message"), str) and ("code" in fields or "type" in fields):
-        return fields
-    return fields if "choices" not in fields and fields.get("detail") else None
+    error = found.get("error")
+    if error:
+        told = not isinstance(error, dict | list) and any(found.get(name) for name in _CODES if name != "status_code")
+        return found if told or error is True else error
+    base = found.get("base_resp")
+    if is_object(base) and _number(base.get("status_code")) not in (0, None):
+        return found
+    if found.get("object") == "error" or found.get("type") == "error":
+        return found
+    if "choices" in found:
+        return None
+    flat = isinstance(found.get("message"), str) and ("code" in found or "type" in found)
+    return found if flat or found.get("detail") or found.get("errors") else None
+
+
+_CODES: Final = ("type", "code", "status", "error_type", "reason", "status_code", "message")
 
 
 def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
     fields = failure if is_object(failure) else {}
     base = fields.get("base_resp")
     if is_object(base):
-        return _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
-    for pattern, leaf in _BY_WORDS:
-        if pattern.search(words) and not (leaf in (ServerError, BadRequestError, ProviderTimeoutError) and status is not None):
+        return ContextLengthError if _BY_WORDS[0][0].search(words) else _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
+    codes = " ".join([value for name in _CODES[:5] if isinstance(value := fields.get(name), str)])
+    for pattern, leaf in _BY_WORDS:  # a code means one thing, a sentence often mentions others
+        if leaf not in _GENERAL and pattern.search(codes):
             return leaf
-    numbers = (status, _number(fields.get("code")), _number(fields.get("status")), _number(fields.get("status_code")))
+    for pattern, leaf in _BY_WORDS:
+        if (leaf not in _GENERAL or status is None) and pattern.search(words):
+            return leaf
+    numbers = (status, *[_number(fields.get(name)) for name in ("code", "status", "status_code")])
     code = next((number for number in numbers if number is not None and 300 <= number < 600), None)
     return _by_status(code, page=False) if code is not None else ServerError
 
@@ -195,7 +217,7 @@ def _by_status(status: int, page: bool) -> Leaf:
             return QuotaError
         case 408:
             return ProviderTimeoutError
-        case 429:
+        case 429 | 498:  # the second is Groq's word for a full queue
             return RateLimitError
         case _ if status >= 500:
             return ServerError
@@ -232,43 +254,32 @@ def _quoted(words: str) -> str:
     return f': "{words}"' if words else ""
 
 
-def _words(failure: Any) -> str:
+_TELLING: Final = (
+    "message", "msg", "detail", "error", "errors", "error_msg", "error_type", "type", "code", "status", "innererror", "base_resp", "status_msg",
+    "metadata", "details", "raw", "reason",
+)  # fmt: skip
+"""Fields whose text says what went wrong, the most readable first."""
+
+
+def _words(failure: Any, depth: int = 4) -> str:
     """Everything in an error that is text, the message first, shortened."""
     if isinstance(failure, str):
         return _short(failure)
-    if is_list(failure):
-        items: list[Any] = failure
-        return _short(" ".join(_words(item) for item in items[:8]))
-    if not is_object(failure):
+    if not depth:
         return ""
-    fields = failure
+    if is_list(failure):
+        return _short(" ".join([_words(item, depth - 1) for item in failure[:8]]))
     found: list[str] = []
-    for name in (
-        "message",
-        "msg",
-        "detail",
-        "error",
-        "error_msg",
-        "type",
-        "code",
-        "status",
-        "innererror",
-        "base_resp",
-        "status_msg",
-        "metadata",
-        "details",
-        "raw",
-        "reason",
-    ):
-        value = fields.get(name)
-        text = value if isinstance(value, str) else _words(value) if isinstance(value, dict | list) else ""
+    for name in _TELLING if is_object(failure) else ():
+        text = _words(failure.get(name), depth - 1)
         if text and text not in found:
             found.append(text)
     return _short(" ".join(found))
 
 
 def _short(text: str) -> str:
-    text = " ".join(text.encode(errors="replace").decode().split())
+    shown = "".join([char if char.isprintable() else " " for char in text[: 4 * MAX_WORDS]])
+    text = " ".join(shown.encode(errors="replace").decode().split())
     return text if len(text) <= MAX_WORDS else text[:MAX_WORDS] + "…"
 
 
@@ -286,19 +297,27 @@ def _json(text: str) -> Any:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The seconds a server asks to wait: `retry-after-ms`, else `retry-after` in seconds or as a date; None for anything that is no time."""
+    """The seconds a server asks to wait: `retry-after-ms`, else `retry-after` in seconds or as a date; None for anything that is no time.
+
+    A date counts from the server's own `date`, so that the two clocks need not agree, else from `now`, UTC in seconds.
+    """
     millis = _seconds(headers.get("retry-after-ms"))
     if millis is not None:
         return millis / 1000
     value = headers.get("retry-after")
     seconds = _seconds(value)
-    if seconds is not None or value is None:
+    if seconds is not None:
         return seconds
+    until, sent = _moment(value), _moment(headers.get("date"))
+    since = sent if sent is not None else now
+    return max(0.0, until - since) if until is not None and since is not None else None
+
+
+def _moment(value: str | None) -> float | None:
     try:
-        until = parsedate_to_datetime(value).timestamp()
+        return parsedate_to_datetime(value).timestamp() if value is not None else None
     except (ValueError, OverflowError):
         return None
-    return max(0.0, until - now) if now is not None else None
 
 
 def _seconds(value: str | None) -> float | None:

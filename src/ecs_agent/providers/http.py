@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal, Protocol, Self, TypeAlias, TypeVar, Unpack, overload
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import msgspec
 
@@ -31,7 +33,7 @@ Sign: TypeAlias = Callable[[ProviderError], ProviderError]
 
 ERROR_BODY = 64 * 1024
 SHORTEST_SECRET = 8
-"""Shorter words of headers are left in error messages: they are names and numbers, and a key that short would protect nothing."""
+"""Shorter words stay in error messages: they are names, numbers, and keys like "none" that a server on this machine is given."""
 KNOWN_OPTIONS = frozenset(RequestOptions.__optional_keys__)
 
 
@@ -103,6 +105,7 @@ class HTTPProvider:
         self._write_timeout = write_timeout
         self._slots = StreamSlots(max_streams, pool_timeout)
         self._headers = dict(headers or {})
+        self._proxy_passwords = [word for url in (proxy, *getproxies().values()) if url and (word := urlsplit(url).password)]
         self._transport = transport if transport is not None else default_transport(connect_timeout, proxy, ssl_context)
 
     def __repr__(self) -> str:
@@ -218,10 +221,12 @@ class HTTPProvider:
         )
 
     def _secrets(self, request: ModelRequest) -> list[str]:
-        """What must not appear in an error: the key, and the headers that were given, as many servers take a key in one of their own."""
+        """What must not appear in an error: the key, a proxy's password, and the headers, as many servers take a key in one of their own."""
         headers = {**self._headers, **(request.options.get("extra_headers") or {})}
-        key = [self._settings.key.reveal()] if self._settings.key is not None else []
-        return key + [word for value in headers.values() for word in value.split() if len(word) >= SHORTEST_SECRET]
+        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split()]]
+        if self._settings.key is not None:
+            words.append(self._settings.key.reveal())
+        return [word for word in words if len(word) >= SHORTEST_SECRET]
 
     def _signed(self, error: E, request: ModelRequest, request_id: str | None = None) -> E:
         """An error with who failed, and without what is secret."""

@@ -32,9 +32,10 @@ class TimeLimits:
 class HTTPDeltaSource:
     """The deltas of one response, within its time limits.
 
-    Only time in which we wait for the server counts: whoever takes long over a delta finds what has arrived meanwhile, and no limit has passed
-    (`total` is the exception, but what has arrived is handed out first there too). One timer a stream watches all limits. It is moved only when it
-    fires, so that a delta costs no timer; when a limit has passed it aborts the response, which wakes whoever waits for bytes.
+    Only time in which we wait for the server counts: whoever takes long over a delta finds what has arrived meanwhile, and no limit has passed.
+    `total` is the exception; when it has passed one more read is answered with what is there, and the next one fails. One timer a stream watches
+    all limits. It is moved only when it fires, so that a delta costs no timer; when a limit has passed it aborts the response, which wakes
+    whoever waits for bytes.
 
     Args:
         response: the open response.
@@ -65,6 +66,7 @@ class HTTPDeltaSource:
         self._tail_left = limits.tail
         self._waiting_since: float | None = None
         self._seen_content = False
+        self._is_last_read = False
         self._error: ProviderError | None = None
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -85,7 +87,13 @@ class HTTPDeltaSource:
         return ()
 
     async def _next(self) -> list[StreamDelta]:
-        now = self._waiting_since = self._loop.time()
+        now = self._loop.time()
+        if self._ends_at is not None and now >= self._ends_at and self._decoder.phase is DecoderPhase.OPEN:
+            if self._is_last_read:
+                self._error = self._expired("total_timeout")
+                return []
+            self._is_last_read = True
+        self._waiting_since = now
         if self._timer is None:
             self._arm(now)
         try:

@@ -17,11 +17,12 @@ from typing import Final
 from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError, StreamInterruptedError
 from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.openai_chat_calls import CallSlots
-from ecs_agent.providers.openai_chat_chunk import NOT_JSON, Chunk, Delta, chunk_of, lenient, parsed, plain_texts
-from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, Surrogates, logprobs_of, texts_of, usage_of
+from ecs_agent.providers.openai_chat_chunk import NOT_JSON, Chunk, Delta, chunk_of, lenient, parsed, plain_chunks
+from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, NO_FINISH, Surrogates, finish_words, logprobs_of, texts_of, usage_of
 from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, images_of
+from ecs_agent.streaming.body import BodyBeginning
 from ecs_agent.streaming.decoder import DecoderPhase
-from ecs_agent.streaming.json_edge import is_object, without_surrogates
+from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.streaming.sse import Item, SSEDecoder, StrayLine
 from ecs_agent.types import FinishReason, Part, StreamDelta, TokenLogprob, Usage
 
@@ -40,9 +41,8 @@ class ChatDecoder:
     def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format) -> None:
         self.phase = DecoderPhase.OPEN
         self.error: ProviderError | None = None
-        kind = content_type.partition(";")[0].strip().lower()
         self._sse = SSEDecoder(MAX_BODY)
-        self._body = bytearray() if kind.endswith("json") else None
+        self._beginning = BodyBeginning(content_type)
         self._calls = CallSlots(call_id)
         self._surrogates = Surrogates()
         self._opaque = OpaqueFields()
@@ -52,7 +52,7 @@ class ChatDecoder:
         self._usage: Usage | None = None
         self._seen = False
         self._in_text = True  # whether the next events are likely to be new text and nothing else
-        if kind == "text/html":
+        if content_type.partition(";")[0].strip().lower() == "text/html":
             self._fail(_page())
 
     # Bytes
@@ -62,18 +62,17 @@ class ChatDecoder:
         deltas: list[StreamDelta] = []
         if self.phase is DecoderPhase.ENDED:
             return deltas
-        if self._body is not None:
-            self._body += data
-            if len(self._body) > MAX_BODY:
-                self._fail(MalformedResponseError(f"the answer is larger than {MAX_BODY} bytes; it was given up"))
-            return deltas
         try:
-            self._take(self._sse.feed_runs(data), deltas)
+            self._take(self._sse.feed_runs(self._beginning.feed(data)), deltas)
         except MalformedResponseError as error:
             self._fail(error)
         except RecursionError:
             self._fail(_too_deep())
-        return deltas
+        if self._seen:
+            self._beginning.whole = None
+        elif self._beginning.whole is not None and len(self._beginning.whole) > MAX_BODY:
+            self._fail(MalformedResponseError(f"the answer is larger than {MAX_BODY} bytes; it was given up"))
+        return self._with_usage_of_a_failure(deltas)
 
     def eof(self) -> list[StreamDelta]:
         """The body ended cleanly."""
@@ -81,23 +80,28 @@ class ChatDecoder:
         if self.phase is DecoderPhase.ENDED:
             return deltas
         try:
-            if self._body is not None:
-                self._whole(bytes(self._body), deltas)
-            else:
-                self._take(self._sse.flush_runs(), deltas)
-                if self.phase is DecoderPhase.OPEN and not self._seen and self._sse.stray:
-                    self._mislabelled("\n".join(self._sse.stray).strip(), deltas)
+            self._take(self._sse.flush_runs(), deltas)
+            if self.phase is DecoderPhase.OPEN and not self._seen and self._beginning.whole is not None:
+                self._whole(self._beginning.whole.decode("utf-8", "replace").strip().removeprefix("\ufeff"), deltas)
         except MalformedResponseError as error:
             self._fail(error)
         except RecursionError:
             self._fail(_too_deep())
         self._over(deltas, "the body ended before the answer did")
-        return deltas
+        return self._with_usage_of_a_failure(deltas)
 
     def cut(self) -> list[StreamDelta]:
         """The connection was lost, or the tail took too long."""
         deltas: list[StreamDelta] = []
+        if self.phase is DecoderPhase.ENDED:
+            return deltas
         self._over(deltas, "the connection was lost in the middle of the answer")
+        return self._with_usage_of_a_failure(deltas)
+
+    def _with_usage_of_a_failure(self, deltas: list[StreamDelta]) -> list[StreamDelta]:
+        """What was counted before an answer failed was spent, and is part of the partial."""
+        if self.error is not None and self._usage is not None:
+            deltas.append(StreamDelta(usage=self._usage))
         return deltas
 
     def _over(self, deltas: list[StreamDelta], what: str) -> None:
@@ -117,29 +121,26 @@ class ChatDecoder:
             if self.phase is DecoderPhase.ENDED:
                 return
 
-    def _mislabelled(self, text: str, deltas: list[StreamDelta]) -> None:
-        """A body that calls itself a stream and is none: one JSON object, or a page."""
-        if text.startswith("<") or is_object(parsed(text)):
-            self._whole(text.encode(errors="replace"), deltas)
-
     def _stray(self, line: str) -> None:
         """A line that is no field: a server that fails often writes its error so, bare or as a field of its own."""
         name, colon, value = line.partition(":")
         named = bool(colon) and name.strip() == "error"
         found = parsed(value if named else line)
-        failure = found if named else error_object(found)
+        if named and found is NOT_JSON and not value.lstrip().startswith("{"):
+            found = value.strip()
+        failure = found if named and found is not NOT_JSON else error_object(found)
         if failure is not None:
-            self._fail(classify_error_object(value.strip() if failure is NOT_JSON else failure))
+            self._fail(classify_error_object(failure))
 
     # Events
 
     def _run(self, run: bytes, deltas: list[StreamDelta]) -> None:
         """Many events at once: as texts while that is all they are, else one by one."""
         if self._in_text and self.phase is DecoderPhase.OPEN and not self._surrogates.active:
-            texts = plain_texts(run)
-            if texts is not None:
-                deltas += [StreamDelta(text) for text in texts if text]
-                self._seen = self._seen or any(texts)
+            chunks = plain_chunks(run)
+            if chunks:
+                deltas += [StreamDelta(text) for chunk in chunks if (text := chunk.choices[0].delta.content)]
+                self._seen = self._seen or bool(deltas)
                 return
         for data in run.split(b"\n"):
             self._event("message", data, deltas)
@@ -167,11 +168,13 @@ class ChatDecoder:
         if word.lower() in _KEEP_ALIVE and kind != "error":
             return
         found = parsed(word)
+        if found is NOT_JSON and kind.lower() in _KEEP_ALIVE:
+            return
         failure = error_object(found)
         if kind == "error" or failure is not None:
             self._fail(classify_error_object(failure or (word if found is NOT_JSON else found)))
         elif is_object(found):
-            self._chunk(lenient(found), deltas, plain=False)
+            self._chunk(lenient(found), deltas)
         elif found is NOT_JSON:
             self._fail(_page() if word.startswith("<") else MalformedResponseError(f"the server sent an event that is not JSON: {word[:200]!r}"))
 
@@ -181,8 +184,7 @@ class ChatDecoder:
         else:
             self._end(deltas)
 
-    def _chunk(self, chunk: Chunk, deltas: list[StreamDelta], *, plain: bool = True) -> None:
-        """Take a chunk; `plain` says that its texts cannot hold half surrogate pairs."""
+    def _chunk(self, chunk: Chunk, deltas: list[StreamDelta]) -> None:
         tail = self.phase is DecoderPhase.TAIL
         usage = chunk.usage
         if usage is None and is_object(chunk.x_groq):
@@ -195,20 +197,21 @@ class ChatDecoder:
             usage = choice.usage if usage is None else usage
             said = choice.delta if choice.delta is not None else choice.message if not self._seen else None
             if said is not None:
-                self._delta(said, logprobs_of(choice.logprobs) if choice.logprobs is not None else (), deltas, plain)
-            if choice.finish_reason not in (None, ""):
+                self._delta(said, logprobs_of(choice.logprobs) if choice.logprobs is not None else (), deltas)
+            if choice.error:
+                self._fail(classify_error_object({"error": choice.error}))
+            elif choice.finish_reason is not None and str(choice.finish_reason).lower() not in NO_FINISH:
                 self._finished(str(choice.finish_reason))
         if usage is not None and (counted := usage_of(usage)) is not None:
             self._usage = counted
-            self._seen = True
             if tail and not chunk.choices:
                 self._end(deltas)
 
-    def _delta(self, delta: Delta, logprobs: tuple[TokenLogprob, ...], deltas: list[StreamDelta], plain: bool) -> None:
+    def _delta(self, delta: Delta, logprobs: tuple[TokenLogprob, ...], deltas: list[StreamDelta]) -> None:
         text, thought = texts_of(delta.content)
         reasoning = delta.reasoning_content or delta.reasoning
         reasoning = reasoning if isinstance(reasoning, str) and reasoning else thought
-        if delta.reasoning_details or delta.thinking_blocks or delta.extra_content:
+        if any((delta.reasoning_details, delta.thinking_blocks, delta.extra_content, delta.encrypted_content, delta.reasoning_opaque, thought)):
             described = self._opaque.add(delta)
             reasoning = reasoning or described
         refusal = delta.refusal if isinstance(delta.refusal, str) else ""
@@ -217,12 +220,11 @@ class ChatDecoder:
         made.logprobs = logprobs
         if delta.annotations or delta.images:
             made.parts = self._parts(delta)
-        fragments = delta.tool_calls
-        if fragments is None and is_object(delta.function_call):
-            fragments = [{"index": 0, "function": delta.function_call}]
+        fragments = delta.tool_calls or ([{"index": 0, "function": delta.function_call}] if is_object(delta.function_call) else None)
         if fragments:
-            made.tool_fragments = self._calls.add(fragments if plain else without_surrogates(fragments))
-            made.tool_calls = self._calls.view()
+            made.tool_fragments = self._calls.add(fragments)
+            if made.tool_fragments:
+                made.tool_calls = self._calls.view()
         if made.content or made.reasoning or made.refusal or made.tool_fragments or made.parts or logprobs:
             self._seen = True
             self._in_text = made.content is not None
@@ -235,20 +237,23 @@ class ChatDecoder:
 
     def _finished(self, word: str) -> None:
         self._seen = True
-        if word.lower() in FINISH_ERRORS:
+        words = finish_words(word)
+        if any(reading in FINISH_ERRORS for reading in words):
             self._fail(ServerError(f"the server gave the answer up with {word!r}; asking again may help"))
         elif self.phase is DecoderPhase.OPEN:
-            self._finish, self._raw_finish = FINISH.get(word.lower()), word
+            self._finish = next((FINISH[reading] for reading in words if reading in FINISH), None)
+            self._raw_finish = word
             self.phase = DecoderPhase.TAIL
 
     def _end(self, deltas: list[StreamDelta]) -> None:
         finish = "tool_calls" if self._finish == "stop" and len(self._calls) else self._finish
-        left = self._surrogates.rest()
+        left = self._surrogates.rest_of
         deltas.append(
             StreamDelta(
-                content=left.get("content"),
-                reasoning=left.get("reasoning"),
-                refusal=left.get("refusal"),
+                content=left("content") or None,
+                reasoning=left("reasoning") or None,
+                refusal=left("refusal") or None,
+                tool_fragments=self._calls.rest(),
                 tool_calls=self._calls.final(finish),
                 finish_reason=finish,
                 usage=self._usage,
@@ -259,20 +264,21 @@ class ChatDecoder:
         )
         self.phase = DecoderPhase.ENDED
 
-    def _whole(self, body: bytes, deltas: list[StreamDelta]) -> None:
-        """A body that is one JSON object: an answer that was not streamed, or an error."""
-        text = body.decode("utf-8", "replace").strip().removeprefix("\ufeff")
+    def _whole(self, text: str, deltas: list[StreamDelta]) -> None:
+        """A body that is no stream: an answer that was not streamed, an error, or a page."""
         found = parsed(text)
         failure = error_object(found)
         if failure is not None:
             self._fail(classify_error_object(failure))
             return
         if is_object(found):
-            self._chunk(lenient(found), deltas, plain=False)
-        if not self._seen or not is_object(found):
-            self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
-        elif self.phase is not DecoderPhase.ENDED:
+            self._chunk(lenient(found), deltas)
+        if self.phase is DecoderPhase.ENDED:
+            return
+        if self._seen:
             self._end(deltas)
+        elif self._beginning.is_json or text.startswith("<") or is_object(found):
+            self._fail(_page() if text.startswith("<") else MalformedResponseError(f"the answer is not one of the chat protocol: {text[:200]!r}"))
 
     def _fail(self, error: ProviderError) -> None:
         if self.error is None and self.phase is not DecoderPhase.ENDED:

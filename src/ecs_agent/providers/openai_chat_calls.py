@@ -1,8 +1,8 @@
 """Which call a fragment belongs to. Servers disagree on index and id, so this is decided by what stands in the fragment:
 
 (a) An id that differs from the one in its index's slot opens a new call.
-(b) An id that is empty or missing continues.
-(c) Without an index a new id opens a call, else the last one continues.
+(b) An id that is empty or missing continues; where nothing can be continued and nothing is said, nothing is opened.
+(c) Without an index a new id opens a call, else the last one continues. So does a fragment of a new index that has neither id nor name.
 (d) A name, while the slot's arguments are already a closed JSON object, opens a new call.
 (e) A repeated name is ignored; a piece of a name is appended only while there are no arguments and the fragment has no id.
 (f) Arguments that are null are ignored, an object is written as JSON, a string is appended.
@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.providers.openai_chat_fields import Surrogates
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.tool_calls import ToolCallLog
 from ecs_agent.types import FinishReason, JsonObject, ToolCall, ToolCallFragment
 
@@ -40,6 +41,7 @@ class CallSlots:
     def __init__(self, call_id: Callable[[int], str]) -> None:
         self._call_id = call_id
         self._log = ToolCallLog()
+        self._surrogates = Surrogates()
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
         self._by_id: dict[str, _Slot] = {}
@@ -48,9 +50,17 @@ class CallSlots:
         return len(self._slots)
 
     def add(self, found: Any) -> tuple[ToolCallFragment, ...]:
-        """Take the `tool_calls` of one delta; what is no object in it is left out."""
+        """Take the `tool_calls` of one delta; what is no object in it, and what says nothing, is left out."""
         pieces: list[Any] = found if is_list(found) else [found]
-        return tuple([self._one(piece) for piece in pieces if is_object(piece)])
+        made = [self._one(piece) for piece in pieces if is_object(piece)]
+        return tuple([fragment for fragment in made if fragment is not None])
+
+    def rest(self) -> tuple[ToolCallFragment, ...]:
+        """The halves of surrogate pairs that never became whole, replaced."""
+        left = [ToolCallFragment(slot.number, arguments=half) for slot in self._slots if (half := self._surrogates.rest_of(slot.number))]
+        for fragment in left:
+            self._log.append(fragment)
+        return tuple(left)
 
     def view(self) -> Sequence[ToolCall]:
         """All calls so far."""
@@ -65,13 +75,17 @@ class CallSlots:
             taken.add(calls[-1].id)
         return calls or None
 
-    def _one(self, piece: JsonObject) -> ToolCallFragment:
+    def _one(self, piece: JsonObject) -> ToolCallFragment | None:
         function = piece.get("function")
         fields = function if is_object(function) else {}
         call_id, name = _text(piece.get("id")), _text(fields.get("name"))
         arguments = _arguments(fields.get("arguments"))
-        slot = self._slot(_index(piece.get("index")), call_id, name, arguments)
-        extra = {key: value for key, value in piece.items() if key not in _KNOWN and value is not None}
+        index = _index(piece.get("index"))
+        if not (self._slots or call_id or name or arguments):
+            return None
+        slot = self._slot(index, call_id, name, arguments)
+        arguments = self._surrogates.whole(slot.number, arguments)
+        extra = {key: without_surrogates(value) for key, value in piece.items() if key not in _KNOWN and value is not None}
         fragment = ToolCallFragment(slot.number, self._new_id(slot, call_id), self._new_name(slot, name, call_id), arguments, extra or None)
         slot.has_arguments = slot.has_arguments or bool(arguments)
         self._log.append(fragment)
@@ -79,11 +93,13 @@ class CallSlots:
 
     def _slot(self, index: int | None, call_id: str | None, name: str | None, arguments: str) -> _Slot:
         slot = self._by_index.get(index) if index is not None else self._without_index(call_id)
+        if slot is None and call_id is None and name is None and self._slots:
+            slot = self._slots[-1]
         if slot is None or self._opens_new(slot, call_id, name, arguments):
             slot = _Slot(len(self._slots))
             self._slots.append(slot)
-            if index is not None:
-                self._by_index[index] = slot
+        if index is not None:
+            self._by_index[index] = slot
         return slot
 
     def _without_index(self, call_id: str | None) -> _Slot | None:
@@ -116,7 +132,7 @@ def _index(value: Any) -> int | None:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return without_surrogates(value) if isinstance(value, str) and value else None
 
 
 def _arguments(value: Any) -> str:

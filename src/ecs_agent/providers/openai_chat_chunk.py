@@ -27,6 +27,8 @@ class PlainDelta(msgspec.Struct, gc=False):
     reasoning_details: Nothing = None
     thinking_blocks: Nothing = None
     extra_content: None = None
+    encrypted_content: Nothing = None
+    reasoning_opaque: Nothing = None
     refusal: Nothing = None
     annotations: Nothing = None
     images: Nothing = None
@@ -42,6 +44,7 @@ class PlainChoice(msgspec.Struct, gc=False):
     finish_reason: Literal[""] | None = None
     logprobs: None = None
     usage: None = None
+    error: None = None
 
 
 class PlainChunk(msgspec.Struct, gc=False):
@@ -66,6 +69,8 @@ class Delta(msgspec.Struct, gc=False):
     reasoning_details: Any = None
     thinking_blocks: Any = None
     extra_content: Any = None
+    encrypted_content: Any = None
+    reasoning_opaque: Any = None
     refusal: Any = None
     annotations: Any = None
     images: Any = None
@@ -82,6 +87,7 @@ class Choice(msgspec.Struct, gc=False):
     message: Delta | None = None
     logprobs: Any = None
     usage: Any = None
+    error: Any = None
 
 
 class Chunk(msgspec.Struct, gc=False):
@@ -104,15 +110,13 @@ _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _PLAIN: Final = msgspec.json.Decoder(PlainChunk)
 
 
-def plain_texts(run: bytes) -> list[str] | None:
-    """The texts of a run of events (see `SSEDecoder.feed_runs`) if every one of them is a `PlainChunk`; None if any is more than that."""
+def plain_chunks(run: bytes) -> list[PlainChunk]:
+    """The chunks of a run of events (see `SSEDecoder.feed_runs`) if every one of them is new text and nothing else; none if any is more."""
     try:
         chunks = _PLAIN.decode_lines(run)
     except (ValueError, RecursionError):  # the errors of msgspec are ValueErrors, and so is a text that is not UTF-8
-        return None
-    if len(chunks) != run.count(b"\n") + 1:  # two values on a line
-        return None
-    return [chunk.choices[0].delta.content for chunk in chunks]
+        return []
+    return chunks if len(chunks) == run.count(b"\n") + 1 else []  # a line may hold two values
 
 
 def chunk_of(data: bytes) -> Chunk | None:
@@ -147,6 +151,7 @@ def _choice(found: JsonObject) -> Choice:
         _delta(found.get("message")),
         found.get("logprobs"),
         found.get("usage"),
+        found.get("error"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Any, Final
 
 from ecs_agent.streaming.json_edge import is_list, is_object
@@ -10,6 +11,7 @@ from ecs_agent.types import FinishReason, JsonObject, TokenLogprob, Usage
 FINISH: Final[dict[str, FinishReason]] = {
     "stop": "stop",
     "eos": "stop",
+    "eos_token": "stop",
     "end_turn": "stop",
     "stop_sequence": "stop",
     "complete": "stop",
@@ -32,12 +34,36 @@ FINISH: Final[dict[str, FinishReason]] = {
     "prohibited_content": "content_filter",
     "blocklist": "content_filter",
     "spii": "content_filter",
+    "image_safety": "content_filter",
+    "model_armor": "content_filter",
+    "error_toxic": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "content_policy_violation": "content_filter",
     "pause_turn": "pause",
 }
 """Finish words in lower case; one that is not here is unknown, and never "stop"."""
 
-FINISH_ERRORS: Final = frozenset({"error", "network_error", "insufficient_system_resource", "malformed_function_call"})
+FINISH_ERRORS: Final = frozenset(
+    {
+        "error",
+        "network_error",
+        "insufficient_system_resource",
+        "malformed_function_call",
+        "malformed_response",
+        "unexpected_tool_call",
+        "too_many_tool_calls",
+    }
+)
 """Finish words that say that there is no answer."""
+
+NO_FINISH: Final = frozenset({"", "null", "none"})
+"""Finish words that say that the answer goes on."""
+
+
+def finish_words(word: str) -> tuple[str, ...]:
+    """The ways to read a finish word, in lower case: as it stands, else its parts where a server puts two words in one ("content_filter: SPII")."""
+    word = word.strip().lower()
+    return (word, *[part.strip() for part in reversed(word.split(":"))]) if ":" in word else (word,)
 
 
 def usage_of(found: Any) -> Usage | None:
@@ -49,19 +75,21 @@ def usage_of(found: Any) -> Usage | None:
     if prompt is None and completion is None:
         return None
     total = _count(usage.get("total_tokens"))
-    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
     return Usage(
         prompt or 0,
         completion or 0,
         total if total is not None else (prompt or 0) + (completion or 0),
-        cached if cached is not None else _count(usage.get("prompt_cache_hit_tokens")),
-        _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        _first_count(usage, "prompt_tokens_details", "cached_tokens", "prompt_cache_hit_tokens"),
+        _first_count(usage, "completion_tokens_details", "reasoning_tokens"),
     )
 
 
-def _detail(usage: JsonObject, group: str, name: str) -> int | None:
-    found = usage.get(group)
-    return _count(found.get(name)) if is_object(found) else None
+def _first_count(usage: JsonObject, group: str, *names: str) -> int | None:
+    """A count that stands in a group of its own or, at some servers, beside the others."""
+    details = usage.get(group)
+    places = [details, usage] if is_object(details) else [usage]
+    counts = (_count(place.get(name)) for place in places for name in names)
+    return next((count for count in counts if count is not None), None)
 
 
 def _count(value: Any) -> int | None:
@@ -80,12 +108,16 @@ def texts_of(content: Any) -> tuple[str, str]:
         elif is_object(part):
             kind = str(part.get("type", "text"))
             found = _text_in(part)
-            text, thought = (text, thought + found) if kind in ("thinking", "reasoning") else (text + found, thought)
+            text, thought = (text, thought + found) if kind in THOUGHTS else (text + found, thought)
     return text, thought
 
 
+THOUGHTS: Final = frozenset({"thinking", "reasoning", "redacted_thinking"})
+"""Types of content parts that are not shown as text."""
+
+
 def _text_in(part: JsonObject) -> str:
-    for name in ("text", "thinking", "reasoning", "content"):
+    for name in ("text", "thinking", "reasoning", "summary", "content"):
         found = part.get(name)
         if isinstance(found, str):
             return found
@@ -118,14 +150,14 @@ class Surrogates:
     """Half surrogate pairs: a pair that was cut between two deltas is joined, half of one alone becomes U+FFFD."""
 
     def __init__(self) -> None:
-        self._held: dict[str, str] = {}
+        self._held: dict[Hashable, str] = {}
 
     @property
     def active(self) -> bool:
         """Whether a first half waits for its second."""
         return bool(self._held)
 
-    def whole(self, channel: str, text: str) -> str:
+    def whole(self, channel: Hashable, text: str) -> str:
         """The text as far as it is whole."""
         if not text or (text.isascii() and not self._held):
             return text
@@ -134,8 +166,6 @@ class Surrogates:
             self._held[channel], text = text[-1], text[:-1]
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
-    def rest(self) -> dict[str, str]:
-        """What never became whole, replaced, by channel."""
-        left = dict.fromkeys(self._held, "\ufffd")
-        self._held.clear()
-        return left
+    def rest_of(self, channel: Hashable) -> str:
+        """What never became whole in a channel, replaced."""
+        return "\ufffd" if self._held.pop(channel, "") else ""

@@ -6,36 +6,50 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from ecs_agent.providers.openai_chat_chunk import Delta
+from ecs_agent.providers.openai_chat_fields import THOUGHTS
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.types import CitationPart, ImagePart, JsonObject, OpaquePart
 
 SOURCE: Final = "openai-chat"
+CONTENT_PARTS: Final = "content_parts"
+"""Under this name of an `OpaquePart` stand parts that belong into the message's content, before its text."""
 
 _JOINED: Final = ("text", "summary", "data", "thinking", "signature")
 _READABLE: Final = ("text", "summary", "thinking")
 
 
 class OpaqueFields:
-    """Fields of a message that have to be sent back with it unchanged: `reasoning_details`, `thinking_blocks`, `extra_content`."""
+    """Fields of a message that have to be sent back with it unchanged.
+
+    They are `reasoning_details`, `thinking_blocks`, `extra_content`, `encrypted_content`, `reasoning_opaque`, and thoughts among the parts of the
+    content that hold more than text.
+    """
 
     def __init__(self) -> None:
-        self._details = _Entries()
-        self._blocks = _Entries()
+        self._lists = {"reasoning_details": _Entries(), "thinking_blocks": _Entries(), CONTENT_PARTS: _Entries()}
+        self._texts = {"encrypted_content": TextBuffer(), "reasoning_opaque": TextBuffer()}
         self._extra: JsonObject = {}
 
     def add(self, delta: Delta) -> str:
-        """Take a delta's fields; returns the readable text in them, once where both lists have it."""
-        described = self._details.add(delta.reasoning_details)
-        thought = self._blocks.add(delta.thinking_blocks)
+        """Take a delta's fields; returns the readable text in them, once where two lists have it."""
+        described = self._lists["reasoning_details"].add(delta.reasoning_details)
+        thought = self._lists["thinking_blocks"].add(delta.thinking_blocks)
+        if is_list(delta.content):
+            self._lists[CONTENT_PARTS].add([part for part in delta.content if is_object(part) and str(part.get("type")) in THOUGHTS])
+        for name, value in (("encrypted_content", delta.encrypted_content), ("reasoning_opaque", delta.reasoning_opaque)):
+            if isinstance(value, str):
+                self._texts[name].append(value)
         if is_object(delta.extra_content):
             self._extra |= delta.extra_content
         return described or thought
 
     def parts(self) -> tuple[OpaquePart, ...]:
         """All of it as one part, none if there was nothing."""
-        named = {"reasoning_details": self._details.whole(), "thinking_blocks": self._blocks.whole(), "extra_content": self._extra}
-        data: JsonObject = {name: value for name, value in named.items() if value}
+        data: JsonObject = {name: entries.whole() for name, entries in self._lists.items() if entries.tells_more_than_text(name == CONTENT_PARTS)}
+        data |= {name: str(text) for name, text in self._texts.items() if text.pieces}
+        if self._extra:
+            data["extra_content"] = self._extra
         return (OpaquePart(SOURCE, data),) if data else ()
 
 
@@ -55,12 +69,16 @@ class _Entries:
                 readable += "".join([text for name in _READABLE if isinstance(text := piece.get(name), str)])
         return readable
 
+    def tells_more_than_text(self, required: bool) -> bool:
+        """Whether there is anything to keep: any entry or, where it is `required`, one with more than a type and readable text."""
+        return any(not required or entry.tells_more_than_text for entry in self._entries)
+
     def whole(self) -> list[JsonObject]:
         """The entries as far as they have come."""
         return [entry.whole() for entry in self._entries]
 
     def _of(self, piece: JsonObject) -> _Entry:
-        kind, index = str(piece.get("type")), piece.get("index")
+        kind, index = f"{piece.get('type')} {piece.get('id') or ''}", piece.get("index")
         if isinstance(index, int):
             entry = self._indexed.get((kind, index))
         else:
@@ -80,6 +98,11 @@ class _Entry:
         self._kind = kind
         self._fields: JsonObject = {}
         self._texts: dict[str, TextBuffer] = {}
+
+    @property
+    def tells_more_than_text(self) -> bool:
+        """Whether it holds anything beside its type and readable text."""
+        return any(value is not None and name not in ("type", *_READABLE) for name, value in self.whole().items())
 
     def goes_on_as(self, kind: str) -> bool:
         """Whether a piece without an index can belong to it."""

@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 from typing import Any
 
-from ecs_agent.providers.openai_chat_parts import SOURCE
+from ecs_agent.providers.openai_chat_parts import CONTENT_PARTS, SOURCE
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.types import (
     AudioPart,
@@ -81,7 +81,10 @@ def _message(message: Message) -> JsonObject:
         made["refusal"] = message.refusal
     for part in message.parts:
         if isinstance(part, OpaquePart) and part.source == SOURCE:
-            made.update(part.data)
+            made.update({name: value for name, value in part.data.items() if name != CONTENT_PARTS})
+            before = part.data.get(CONTENT_PARTS)
+            if before:
+                made["content"] = [*before, *([{"type": "text", "text": message.content}] if message.content else [])]
     return made
 
 

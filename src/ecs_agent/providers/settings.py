@@ -65,21 +65,20 @@ def _checked(url: str) -> bool:
     Raises:
         ConfigurationError: it is no URL that a request could be sent to.
     """
+    parts, host, readable = urlsplit(""), None, False
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"base_url {_shown(url)!r} is no URL ({_shown(str(error))})") from None
+        host, readable = parts.hostname, parts.port != 0
+    except ValueError:
+        pass
+    if not readable:  # outside of the handler, whose error quotes the URL and what may be a password in it
+        raise ConfigurationError("base_url is no URL (its host or its port cannot be read); it looks like https://api.example.com/v1")
     if parts.scheme not in ("http", "https") or not host:
-        raise ConfigurationError(f"base_url {_shown(url)!r} is no URL; it looks like https://api.example.com/v1")
+        what = f"base_url {url!r}" if set(url).isdisjoint("@?#") else "base_url"  # whatever may hold a password is not shown
+        raise ConfigurationError(f"{what} is no URL; it looks like https://api.example.com/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError("base_url holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be a password in it."""
-    return "***" if "@" in url else url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import cast
 
 from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.streaming.tool_calls import is_whole
@@ -49,8 +48,8 @@ class Fold:
     def extend(self, deltas: Iterable[StreamDelta]) -> None:
         """Take the next deltas."""
         for delta in deltas:
-            if is_plain_text(delta) and self._kind == "content":
-                self._text.pieces.append(cast("str", delta.content))
+            if self._kind == "content" and is_plain_text(delta):
+                self._text.pieces.append(delta.content)  # type: ignore[arg-type]  # plain text is not None
             else:
                 self.add(delta)
         self._text.settle()

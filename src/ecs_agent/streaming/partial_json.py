@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import jiter
 
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.types import JsonObject
 
 _JSON_NAMES: Final = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number", type(None): "null"}
@@ -17,16 +17,16 @@ _JSON_NAMES: Final = {list: "an array", str: "a string", bool: "a boolean", int:
 def parse_object(text: str) -> JsonObject:
     """The JSON object that `text` is.
 
-    Stricter than `json.loads`: NaN and numbers beyond a double, a key given twice, half a surrogate pair and nesting deeper than 200 are
-    refused, because tools, stores and other providers would each read them in their own way.
+    Stricter than `json.loads`: NaN and numbers beyond a double, a key given twice and nesting deeper than 200 are refused, because tools, stores
+    and other providers would each read them in their own way. Half a surrogate pair, which no encoding can carry, is U+FFFD.
 
     Raises:
         ValueError: it is anything else; the message says what, as the rest of a sentence that begins with "they".
     """
+    if _MAY_HOLD_HALVES.search(text):
+        text = _ESCAPES.sub(_whole_escape, without_surrogates(text))
     try:
         value = jiter.from_json(text.encode(), allow_inf_nan=False, catch_duplicate_keys=True)
-    except UnicodeEncodeError:
-        raise ValueError("hold half of a surrogate pair") from None
     except ValueError as error:
         raise ValueError(f"are not valid JSON: {error}") from None
     if not is_object(value):
@@ -36,10 +36,19 @@ def parse_object(text: str) -> JsonObject:
     return value
 
 
+_MAY_HOLD_HALVES: Final = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_PAIR: Final = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPES: Final = re.compile(_PAIR + r"|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL)
+
+
+def _whole_escape(found: re.Match[str]) -> str:
+    return "\\ufffd" if found["half"] else found[0]
+
+
 def parse_partial(text: str) -> JsonObject:
     """The object as far as it can be read from an unfinished text, an unfinished string at its end included; {} when nothing can."""
     try:
-        value = jiter.from_json(text.encode(), partial_mode="trailing-strings", allow_inf_nan=False)
+        value = jiter.from_json(without_surrogates(text).encode(), partial_mode="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return {}
     return value if is_object(value) else {}

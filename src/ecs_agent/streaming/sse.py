@@ -152,17 +152,16 @@ class SSEDecoder:
             data = self._without_bom(self._start + data)
         if self._after_cr or b"\r" in data:
             data = self._with_plain_newlines(data)
-        cut = data.rfind(b"\n") + 1
-        if not cut:
+        end = data.rfind(b"\n") + 1
+        if not end:
             self._tail += data
-        elif self._tail:
-            self._tail += data[:cut]
-            lines = bytes(self._tail)
-            self._tail = bytearray(data[cut:])
-            self._whole_lines(lines, items)
         else:
-            self._tail += data[cut:]
-            self._whole_lines(data[:cut], items)
+            if self._tail:
+                end += len(self._tail)
+                self._tail += data
+                data = bytes(self._tail)
+            self._tail = bytearray(data[end:])
+            self._whole_lines(data, end, items)
         if len(self._tail) > self._max_bytes:
             self._fail("a line")
 
@@ -182,30 +181,31 @@ class SSEDecoder:
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
-    def _whole_lines(self, text: bytes, items: list[Item]) -> None:
-        """All whole events as one run if they allow it, else event by event; then the lines of the event that is not whole."""
-        whole, blank, rest = text.rpartition(b"\n\n")
-        if blank:
-            run = self._as_run(whole)
+    def _whole_lines(self, text: bytes, end: int, items: list[Item]) -> None:
+        """The lines up to `end`: all whole events as one run if they allow it, else event by event; then the lines of the event that is not whole."""
+        blank = text.rfind(b"\n\n", 0, end)
+        if blank >= 0:
+            run = self._as_run(text, blank)
             if run is not None:
                 items.append(run)
             else:
-                for block in whole.split(b"\n\n"):
+                for block in text[:blank].split(b"\n\n"):
                     self._block(block, items)
-        if rest:
-            self._lines(rest[:-1], items)
+        begun = blank + 2 if blank >= 0 else 0
+        if begun < end:
+            self._lines(text[begun : end - 1], items)
 
-    def _as_run(self, blocks: bytes) -> bytes | None:
-        """The data of these events, one a line, if they can be a run and nothing that came before has a say in them."""
-        start = b"data: " if blocks[5:6] == b" " else b"data:"
-        if self._data or self._event or self._id or len(blocks) > self._max_bytes or not (blocks.startswith(start + b"{") and blocks[-1:] == b"}"):
+    def _as_run(self, text: bytes, end: int) -> bytes | None:
+        """The data of the events up to `end`, one a line, if they can be a run and nothing that came before has a say in them."""
+        start = b"data: {" if text[5:6] == b" " else b"data:{"
+        if self._data or self._event or self._id or end > self._max_bytes or not (text.startswith(start) and text[end - 1 : end] == b"}"):
             return None
-        run = blocks[len(start) :].replace(b"}\n\n" + start + b"{", b"}\n{")
-        joints = (len(blocks) - len(start) - len(run)) // (len(start) + 1)
+        run = text[len(start) - 1 : end].replace(b"}\n\n" + start, b"}\n{")
+        joints = (end + 1 - len(start) - len(run)) // len(start)
         return run if run.count(b"\n") == joints else None
 
     def _block(self, block: bytes, items: list[Item]) -> None:
-        run = self._as_run(block) if self._failed is None else None
+        run = self._as_run(block, len(block)) if self._failed is None else None
         if run is not None:
             items.append(run)
             return
