@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
-from ecs_agent.streaming.fold import fold, is_plain_text, merge
+from ecs_agent.streaming.fold import fold, merge
 from ecs_agent.types import CompletionResult, StreamDelta, Usage
 
 
@@ -93,7 +93,7 @@ class StreamStateComponent:
 def _merged(deltas: list[StreamDelta]) -> list[StreamDelta]:
     """Fewer deltas with the same fold; runs of plain text, nearly all there is, are joined at once."""
     result: list[StreamDelta] = []
-    for is_plain, run in groupby(deltas, is_plain_text):
+    for is_plain, run in groupby(deltas, _is_plain_text):
         if is_plain:
             result.append(StreamDelta("".join([delta.content or "" for delta in run])))
             continue
@@ -104,3 +104,7 @@ def _merged(deltas: list[StreamDelta]) -> list[StreamDelta]:
             else:
                 result[-1] = together
     return result
+
+
+def _is_plain_text(delta: StreamDelta) -> bool:
+    return delta == StreamDelta(delta.content)

@@ -35,6 +35,7 @@ class AiohttpTransport:
     def __init__(self, *, connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
         self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
         self._proxy = proxy
+        self._proxies: dict[str, str | None] = {}  # the environment's, by host
         self._ssl = ssl_context
         self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
@@ -64,8 +65,10 @@ class AiohttpTransport:
         if self._proxy is not None:
             return self._proxy
         parts = urlsplit(url)
-        found = getproxies().get(parts.scheme)
-        return found if found and not proxy_bypass(parts.hostname or "") else None
+        if parts.netloc not in self._proxies:
+            found = getproxies().get(parts.scheme)
+            self._proxies[parts.netloc] = found if found and not proxy_bypass(parts.hostname or "") else None
+        return self._proxies[parts.netloc]
 
     async def _session(self) -> aiohttp.ClientSession:
         loop = asyncio.get_running_loop()

@@ -22,8 +22,9 @@ from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, NO_FIN
 from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, images_of
 from ecs_agent.streaming.body import BodyBeginning
 from ecs_agent.streaming.decoder import DecoderPhase
+from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.json_edge import is_object
-from ecs_agent.streaming.sse import Item, SSEDecoder, StrayLine
+from ecs_agent.streaming.sse import Item, Run, SSEDecoder, StrayLine
 from ecs_agent.types import FinishReason, Part, StreamDelta, TokenLogprob, Usage
 
 MAX_BODY: Final = 32 * 1024 * 1024
@@ -63,7 +64,10 @@ class ChatDecoder:
         if self.phase is DecoderPhase.ENDED:
             return deltas
         try:
-            self._take(self._sse.feed_runs(self._beginning.feed(data)), deltas)
+            items = self._sse.feed_runs(self._beginning.feed(data))
+            if len(items) == 1 and isinstance(run := items[0], Run) and (texts := self._texts(run)):
+                return texts
+            self._take(items, deltas)
         except MalformedResponseError as error:
             self._fail(error)
         except RecursionError:
@@ -112,7 +116,7 @@ class ChatDecoder:
 
     def _take(self, items: Sequence[Item], deltas: list[StreamDelta]) -> None:
         for item in items:
-            if isinstance(item, bytes):
+            if isinstance(item, Run):
                 self._run(item, deltas)
             elif isinstance(item, StrayLine):
                 self._stray(item.text)
@@ -134,15 +138,21 @@ class ChatDecoder:
 
     # Events
 
-    def _run(self, run: bytes, deltas: list[StreamDelta]) -> None:
+    def _texts(self, run: Run) -> TextDeltas:
+        """The deltas of a run if it is new text and nothing else; none if it is more, or says nothing."""
+        if not self._in_text or self.phase is not DecoderPhase.OPEN or self._surrogates.active:
+            return TextDeltas()
+        texts = TextDeltas([StreamDelta(text) for chunk in plain_chunks(run) if (text := chunk.choices[0].delta.content)])
+        self._seen = self._seen or bool(texts)
+        return texts
+
+    def _run(self, run: Run, deltas: list[StreamDelta]) -> None:
         """Many events at once: as texts while that is all they are, else one by one."""
-        if self._in_text and self.phase is DecoderPhase.OPEN and not self._surrogates.active:
-            chunks = plain_chunks(run)
-            if chunks:
-                deltas += [StreamDelta(text) for chunk in chunks if (text := chunk.choices[0].delta.content)]
-                self._seen = self._seen or bool(deltas)
-                return
-        for data in run.split(b"\n"):
+        texts = self._texts(run)
+        deltas += texts
+        if texts:
+            return
+        for data in run.lines.split(b"\n"):
             self._event("message", data, deltas)
             if self.phase is DecoderPhase.ENDED:
                 return

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.sse import Run
 from ecs_agent.types import JsonObject
 
 Nothing: TypeAlias = Literal[""] | tuple[()] | None
@@ -110,13 +111,13 @@ _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _PLAIN: Final = msgspec.json.Decoder(PlainChunk)
 
 
-def plain_chunks(run: bytes) -> list[PlainChunk]:
-    """The chunks of a run of events (see `SSEDecoder.feed_runs`) if every one of them is new text and nothing else; none if any is more."""
+def plain_chunks(run: Run) -> list[PlainChunk]:
+    """The chunks of a run if every one of them is new text and nothing else; none if any is more."""
     try:
-        chunks = _PLAIN.decode_lines(run)
+        chunks = _PLAIN.decode_lines(run.lines)
     except (ValueError, RecursionError):  # the errors of msgspec are ValueErrors, and so is a text that is not UTF-8
         return []
-    return chunks if len(chunks) == run.count(b"\n") + 1 else []  # a line may hold two values
+    return chunks if len(chunks) == run.events else []  # a line may hold two values
 
 
 def chunk_of(data: bytes) -> Chunk | None:

@@ -47,7 +47,7 @@ class OpaqueFields:
     def parts(self) -> tuple[OpaquePart, ...]:
         """All of it as one part, none if there was nothing."""
         data: JsonObject = {name: entries.whole() for name, entries in self._lists.items() if entries.tells_more_than_text(name == CONTENT_PARTS)}
-        data |= {name: str(text) for name, text in self._texts.items() if text.pieces}
+        data |= {name: str(text) for name, text in self._texts.items() if text}
         if self._extra:
             data["extra_content"] = self._extra
         return (OpaquePart(SOURCE, data),) if data else ()

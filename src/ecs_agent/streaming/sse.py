@@ -41,14 +41,24 @@ class ServerSentEvent(Struct, frozen=True, gc=False):
     id: str = ""
 
 
+class Run(Struct, frozen=True, gc=False):
+    """Consecutive events that are one `data` line each, with data that begins with `{` and ends with `}`, while no id is set.
+
+    `lines` holds their data, one a line, not decoded: so a line feed in it never stands inside a JSON value. `events` is how many they are.
+    """
+
+    lines: bytes
+    events: int
+
+
 class StrayLine(Struct, frozen=True, gc=False):
     """A line that is no field of the protocol."""
 
     text: str
 
 
-Item: TypeAlias = bytes | ServerSentEvent | StrayLine
-"""What `feed_runs` returns: a run of plain events, an event of another kind, or a line that is no field, in the order of the body."""
+Item: TypeAlias = Run | ServerSentEvent | StrayLine
+"""What `feed_runs` returns, in the order of the body."""
 
 
 class SSEDecoder:
@@ -112,9 +122,6 @@ class SSEDecoder:
 
     def feed_runs(self, data: bytes) -> list[Item]:
         """As `feed`, with plain events in runs, and with the stray lines where they stand.
-
-        A run holds the data of consecutive events that consist of one `data` line while no id is set, if each begins with `{` and ends with `}`:
-        a line an event, not decoded. So a line feed in a run never stands inside a JSON value.
 
         Raises:
             MalformedResponseError: a line or an event is larger than the limit.
@@ -185,32 +192,42 @@ class SSEDecoder:
         """The lines up to `end`: all whole events as one run if they allow it, else event by event; then the lines of the event that is not whole."""
         blank = text.rfind(b"\n\n", 0, end)
         if blank >= 0:
-            run = self._as_run(text, blank)
+            run = self._as_run(text[:blank])
             if run is not None:
                 items.append(run)
             else:
-                for block in text[:blank].split(b"\n\n"):
-                    self._block(block, items)
+                self._blocks(text[:blank], items)
         begun = blank + 2 if blank >= 0 else 0
         if begun < end:
             self._lines(text[begun : end - 1], items)
 
-    def _as_run(self, text: bytes, end: int) -> bytes | None:
-        """The data of the events up to `end`, one a line, if they can be a run and nothing that came before has a say in them."""
-        start = b"data: {" if text[5:6] == b" " else b"data:{"
-        if self._data or self._event or self._id or end > self._max_bytes or not (text.startswith(start) and text[end - 1 : end] == b"}"):
+    def _as_run(self, blocks: bytes) -> Run | None:
+        """These events as a run, if they can be one and nothing that came before has a say in them."""
+        start = b"data: {" if blocks[5:6] == b" " else b"data:{"
+        if self._data or self._event or self._id or len(blocks) > self._max_bytes or not (blocks.startswith(start) and blocks[-1:] == b"}"):
             return None
-        run = text[len(start) - 1 : end].replace(b"}\n\n" + start, b"}\n{")
-        joints = (end + 1 - len(start) - len(run)) // len(start)
-        return run if run.count(b"\n") == joints else None
+        lines = blocks.replace(b"}\n\n" + start, b"}\n{")
+        joints = (len(blocks) - len(lines)) // len(start)
+        return Run(lines[len(start) - 1 :], joints + 1) if lines.count(b"\n") == joints else None
 
-    def _block(self, block: bytes, items: list[Item]) -> None:
-        run = self._as_run(block, len(block)) if self._failed is None else None
+    def _blocks(self, blocks: bytes, items: list[Item]) -> None:
+        """Event by event; but what follows the first may be a run after all, as when only the end of an event was left over."""
+        first, blank, others = blocks.partition(b"\n\n")
+        self._block(first, items)
+        run = self._as_run(others) if blank and self._failed is None else None
         if run is not None:
             items.append(run)
-            return
-        self._lines(block, items)
-        self._dispatch(items)
+        elif blank:
+            for block in others.split(b"\n\n"):
+                self._block(block, items)
+
+    def _block(self, block: bytes, items: list[Item]) -> None:
+        run = self._as_run(block) if self._failed is None else None
+        if run is not None:
+            items.append(run)
+        else:
+            self._lines(block, items)
+            self._dispatch(items)
 
     def _lines(self, text: bytes, items: list[Item]) -> None:
         for line in text.split(b"\n"):
@@ -272,8 +289,8 @@ class SSEDecoder:
 
 def _events(items: list[Item]) -> Iterator[ServerSentEvent]:
     for item in items:
-        if isinstance(item, bytes):
-            yield from (ServerSentEvent(data=line.decode("utf-8", "replace")) for line in item.split(b"\n"))
+        if isinstance(item, Run):
+            yield from (ServerSentEvent(data=line.decode("utf-8", "replace")) for line in item.lines.split(b"\n"))
         elif isinstance(item, ServerSentEvent):
             yield item
 

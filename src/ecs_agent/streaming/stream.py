@@ -109,7 +109,8 @@ class CompletionStream:
         """Fold what was handed out since the last time: once a read, or when the result is asked for, and not at each delta."""
         handed_out = len(self._batch) - len(self._ready)
         if handed_out > self._folded:
-            self._fold.extend(self._batch[self._folded : handed_out])
+            whole = handed_out - self._folded == len(self._batch)
+            self._fold.extend(self._batch if whole else self._batch[self._folded : handed_out])
             self._folded = handed_out
 
     def result(self) -> CompletionResult:

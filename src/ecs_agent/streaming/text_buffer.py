@@ -9,27 +9,30 @@ JOIN_AT: Final = 8192
 
 
 class TextBuffer:
-    """A text in pieces.
+    """A text in pieces; true when there are any."""
 
-    Attributes:
-        pieces: its pieces in order; who appends many of them may append here, and `settle` afterwards.
-    """
+    __slots__ = ("_pieces",)
 
-    __slots__ = ("pieces",)
-
-    def __init__(self, text: str = "") -> None:
-        self.pieces: list[str] = [text] if text else []
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
 
     def append(self, text: str) -> None:
         """Take the next piece."""
-        self.pieces.append(text)
-        if len(self.pieces) >= JOIN_AT:
-            self.settle()
+        self._pieces.append(text)
+        if len(self._pieces) >= JOIN_AT:
+            self._join()
 
-    def settle(self) -> None:
-        """Join the pieces if there are many."""
-        if len(self.pieces) >= JOIN_AT:
-            self.pieces[:] = ["".join(self.pieces)]
+    def extend(self, texts: list[str]) -> None:
+        """Take the next pieces."""
+        self._pieces += texts
+        if len(self._pieces) >= JOIN_AT:
+            self._join()
+
+    def _join(self) -> None:
+        self._pieces[:] = ["".join(self._pieces)]
+
+    def __bool__(self) -> bool:
+        return bool(self._pieces)
 
     def __str__(self) -> str:
-        return "".join(self.pieces)
+        return "".join(self._pieces)
