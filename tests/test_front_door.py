@@ -18,7 +18,7 @@ AGREED = {
     "ecs_agent": """
         __version__ World Runner EventBus Query spawn_agent Agent tool configure_logging get_logger
         Message CompletionResult ToolCall ToolSchema EntityId StreamDelta RetryConfig Usage RetryProvider
-        TextDelta ReasoningDelta RefusalDelta ToolCallStarted ToolCallDelta ToolCallCompleted UsageReported Finished
+        TextDelta ReasoningDelta RefusalDelta CitationReceived ToolCallStarted ToolCallDelta ToolCallCompleted UsageReported Finished
         ToolExecutionStarted ToolExecutionCompleted RunCompleted
         EcsAgentError ProviderError RateLimitError StreamInterruptedError""",
     "ecs_agent.core": "World Runner EventBus Query EntityIdGenerator",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ecs_agent.logging import configure_logging, get_logger
     from ecs_agent.providers import RetryProvider
     from ecs_agent.streaming import (
+        CitationReceived,
         Finished,
         ReasoningDelta,
         RefusalDelta,
@@ -31,6 +32,7 @@ _HOME = {
     "Agent": "agent",
     "AgentEvent": "agent",
     "AgentRun": "agent",
+    "CitationReceived": "streaming",
     "CompletionResult": "types",
     "EcsAgentError": "errors",
     "Entity": "core",
@@ -75,6 +77,7 @@ __all__ = [
     "Agent",
     "AgentEvent",
     "AgentRun",
+    "CitationReceived",
     "CompletionResult",
     "EcsAgentError",
     "Entity",

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from ecs_agent import (
+    CitationReceived,
     Finished,
     ReasoningDelta,
     RefusalDelta,
@@ -26,7 +27,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.json_lines import error_record, event_record, write_line
 from ecs_agent.errors import RateLimitError, WorldClosedError
-from ecs_agent.types import CompletionResult, EntityId, Message, Timing, ToolCall, Usage
+from ecs_agent.types import CitationPart, CompletionResult, EntityId, Message, Timing, ToolCall, Usage
 
 ENTITY = EntityId(1)
 CALL = ToolCall("call_1", "add", {"a": 2})
@@ -39,6 +40,10 @@ EVENTS: list[tuple[AgentEvent, dict[str, object]]] = [
     (TextDelta("a\x1b[1m"), {"text": "a\x1b[1m"}),
     (ReasoningDelta("b"), {"text": "b"}),
     (RefusalDelta("c"), {"text": "c"}),
+    (
+        CitationReceived(CitationPart("https://example.org/", "Title", start=1, end=3)),
+        {"url": "https://example.org/", "title": "Title", "start": 1, "end": 3},
+    ),
     (ToolCallStarted(0, "call_1", "add"), {"index": 0, "id": "call_1", "name": "add"}),
     (ToolCallDelta(0, '{"a'), {"index": 0, "arguments": '{"a'}),
     (ToolCallCompleted(0, CALL), {"index": 0, "call": CALL_RECORD}),

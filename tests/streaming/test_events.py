@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_agent.streaming import (
+    CitationReceived,
     EventTranslator,
     Finished,
     ReasoningDelta,
@@ -19,7 +20,7 @@ from ecs_agent.streaming import (
     UsageReported,
     fold,
 )
-from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, ToolCallFragment, Usage
+from ecs_agent.types import CitationPart, CompletionResult, Message, OpaquePart, StreamDelta, ToolCall, ToolCallFragment, Usage
 
 CALL = ToolCall("c1", "search", {"q": 1})
 OTHER = ToolCall("c2", "open", {"q": 2})
@@ -33,6 +34,11 @@ def events_of(*deltas: StreamDelta) -> list[StreamEvent]:
 
 def test_text_of_each_kind_is_an_event_of_its_own_in_the_order_of_the_fold() -> None:
     assert events_of(StreamDelta("b", reasoning="a", refusal="c")) == [ReasoningDelta("a"), TextDelta("b"), RefusalDelta("c")]
+
+
+def test_a_source_is_an_event_and_other_parts_are_none() -> None:
+    citation = CitationPart("https://example.org/")
+    assert events_of(StreamDelta("a", parts=(citation, OpaquePart("test", {})))) == [TextDelta("a"), CitationReceived(citation)]
 
 
 def test_an_empty_delta_is_no_event() -> None:
@@ -109,6 +115,11 @@ def test_cumulative_calls_without_fragments_are_enough() -> None:
 def test_calls_that_come_whole_with_the_end_start_and_complete_at_once() -> None:
     end = StreamDelta("a", [CALL], "tool_calls", final=True)
     assert events_of(end) == [TextDelta("a"), ToolCallStarted(0, "c1", "search"), ToolCallCompleted(0, CALL), Finished(fold([end]))]
+
+
+def test_calls_are_completed_by_an_end_of_unknown_reason_and_by_a_reason_that_is_not_marked_final() -> None:
+    for end in (StreamDelta(tool_calls=[CALL], final=True), StreamDelta(tool_calls=[CALL], finish_reason="tool_calls")):
+        assert events_of(end)[:2] == [ToolCallStarted(0, "c1", "search"), ToolCallCompleted(0, CALL)]
 
 
 def test_a_call_that_must_not_run_is_completed_with_its_error() -> None:

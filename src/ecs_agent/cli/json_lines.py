@@ -6,6 +6,7 @@ Every object has a `type`. Text is exactly the model's; nothing is taken out of 
     text_delta                text
     reasoning_delta           text
     refusal_delta             text
+    citation_received         url, title, start, end  a source that the answer names
     tool_call_started         index, id, name
     tool_call_delta           index, arguments        the next piece of the arguments' JSON text
     tool_call_completed       index, call
@@ -27,6 +28,7 @@ from dataclasses import asdict
 from typing import TextIO
 
 from ecs_agent import (
+    CitationReceived,
     Finished,
     ProviderError,
     ReasoningDelta,
@@ -62,6 +64,8 @@ def event_record(event: AgentEvent) -> JsonObject:
             return {"type": "reasoning_delta", "text": text}
         case RefusalDelta(text=text):
             return {"type": "refusal_delta", "text": text}
+        case CitationReceived(citation=citation):
+            return {"type": "citation_received", "url": citation.url, "title": citation.title, "start": citation.start, "end": citation.end}
         case TurnStarted(turn=turn):
             return {"type": "turn_started", "turn": turn}
         case UsageReported(usage=usage):

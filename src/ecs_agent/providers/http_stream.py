@@ -107,18 +107,20 @@ class HTTPDeltaSource:
         if self._seen_content and self._decoder.phase is DecoderPhase.OPEN:
             deltas = self._decoder.feed(data)
         else:
-            deltas = self._fed_at_an_edge(data, self._loop.time() - now)
+            deltas = self._fed_at_an_edge(data, now)
         if self._decoder.phase is DecoderPhase.TAIL:
             self._arm(self._loop.time())
         return deltas
 
-    def _fed_at_an_edge(self, data: bytes, waited: float) -> list[StreamDelta]:
-        """As the decoder's `feed`, before the first content or after the finish: there the waiting so far counts against a limit of its own."""
-        if self._decoder.phase is DecoderPhase.TAIL:
-            self._tail_left = _minus(self._tail_left, waited)
-        else:
-            self._first_left = _minus(self._first_left, waited)
+    def _fed_at_an_edge(self, data: bytes, since: float) -> list[StreamDelta]:
+        """As the decoder's `feed`, before the first content or after the finish: there waiting and decoding count against a limit of their own."""
+        in_tail = self._decoder.phase is DecoderPhase.TAIL
         deltas = self._decoder.feed(data)
+        spent = self._loop.time() - since
+        if in_tail:
+            self._tail_left = _minus(self._tail_left, spent)
+        else:
+            self._first_left = _minus(self._first_left, spent)
         self._seen_content = self._seen_content or any(
             d.content or d.reasoning or d.refusal or d.tool_fragments or d.parts or d.final for d in deltas
         )

@@ -2,6 +2,7 @@
 
 from ecs_agent.streaming.decoder import DecoderPhase, StreamDecoder
 from ecs_agent.streaming.events import (
+    CitationReceived,
     EventTranslator,
     Finished,
     ReasoningDelta,
@@ -19,6 +20,7 @@ from ecs_agent.streaming.stream import CompletionStream, DeltaSource
 from ecs_agent.streaming.tool_calls import ToolCallLog
 
 __all__ = [
+    "CitationReceived",
     "CompletionStream",
     "DecoderPhase",
     "DeltaSource",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ecs_agent.streaming.fold import Fold
-from ecs_agent.types import CompletionResult, StreamDelta, ToolCall, Usage
+from ecs_agent.types import CitationPart, CompletionResult, StreamDelta, ToolCall, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,13 @@ class RefusalDelta:
     """New text of the model's refusal."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CitationReceived:
+    """The answer names a source."""
+
+    citation: CitationPart
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,9 @@ class Finished:
     result: CompletionResult
 
 
-StreamEvent: TypeAlias = TextDelta | ReasoningDelta | RefusalDelta | ToolCallStarted | ToolCallDelta | ToolCallCompleted | UsageReported | Finished
+StreamEvent: TypeAlias = (
+    TextDelta | ReasoningDelta | RefusalDelta | CitationReceived | ToolCallStarted | ToolCallDelta | ToolCallCompleted | UsageReported | Finished
+)
 
 
 class EventTranslator:
@@ -90,6 +99,7 @@ class EventTranslator:
             events.append(TextDelta(delta.content))
         if delta.refusal:
             events.append(RefusalDelta(delta.refusal))
+        events += [CitationReceived(part) for part in delta.parts if isinstance(part, CitationPart)]
         if delta.tool_calls is not None:
             self._calls(delta, events)
         if delta.usage is not None:
