@@ -6,13 +6,14 @@ import ast
 import dataclasses
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent import types
+from ecs_agent import message, types
 from ecs_agent.types import (
     AudioPart,
     CompletionResult,
@@ -186,8 +187,9 @@ def test_two_calls_do_not_share_their_arguments() -> None:
     assert ToolCall("a", "b").arguments is not ToolCall("a", "b").arguments
 
 
-def test_the_module_needs_nothing_but_the_standard_library() -> None:
-    tree = ast.parse(Path(types.__file__).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("module", [types, message], ids=lambda module: module.__name__)
+def test_the_module_needs_nothing_but_the_standard_library(module: ModuleType) -> None:
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     imported |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    assert {str(name).split(".")[0] for name in imported} <= sys.stdlib_module_names
+    assert {str(name).split(".")[0] for name in imported - {"ecs_agent.message"}} <= sys.stdlib_module_names
