@@ -1,59 +1,22 @@
-"""The chat codec: our own corpus in every split, bodies that are not streams, and the promise that nothing is ever raised."""
+"""The chat codec: bodies that are not streams, the phases of its life, and the promise that nothing is ever raised."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.providers.wire import Outcome, decode, splits
+from tests.providers.wire import decode, written
 
 from ecs_agent.errors import MalformedResponseError, RateLimitError, StreamInterruptedError
 from ecs_agent.providers.openai_chat import MAX_BODY, ChatDecoder
 from ecs_agent.streaming import DecoderPhase
-
-CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "corpus" / "openai_chat.json").read_text("utf-8"))
-
-
-def written(event: Any) -> bytes:
-    if isinstance(event, str):
-        return event.encode()
-    if "delta" in event or "finish" in event:
-        event = {"choices": [{"index": 0, "delta": event.get("delta", {}), "finish_reason": event.get("finish")}]}
-    return f"data: {json.dumps(event)}\n\n".encode()
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=f"{case['rule']} {case['name']}") for case in CORPUS])
-def test_our_corpus(case: dict[str, Any]) -> None:
-    pieces = [written(event) for event in case["events"]]
-    outcome = decode(pieces, case.get("end", "eof"))
-    check(outcome, case["expect"])
-    for split in splits(pieces, rounds=10):
-        assert decode(split, case.get("end", "eof")).facts == outcome.facts
-
-
-def check(outcome: Outcome, expect: dict[str, Any]) -> None:
-    message = outcome.result.message
-    assert (str(outcome.error.kind) if outcome.error else None) == expect.get("error"), outcome.error
-    assert message.content == expect.get("text", "")
-    assert message.reasoning == expect.get("reasoning", "")
-    assert message.refusal == expect.get("refusal", "")
-    assert outcome.result.finish_reason == expect.get("finish")
-    assert outcome.result.raw_finish_reason == expect.get("raw", outcome.result.raw_finish_reason)
-    usage = outcome.result.usage
-    assert (usage and [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]) == expect.get("usage")
-    assert all(word in repr(message.parts) for word in expect.get("opaque", []))
-    calls = message.tool_calls or []
-    assert len({call.id for call in calls}) == len(calls)
-    for call, (call_id, name, arguments) in zip(calls, expect.get("calls", []), strict=True):
-        assert call_id in ("*", call.id)
-        assert call.name == name
-        assert (call.arguments if call.arguments_error is None else None) == arguments
-    finals = [delta for delta in outcome.deltas if delta.final]
-    assert len(finals) == (0 if outcome.error else 1)
+from ecs_agent.types import JsonObject
 
 
 @given(
@@ -79,6 +42,89 @@ JSON = st.recursive(
 def test_no_json_raises_anything(events: list[Any]) -> None:
     outcome = decode([f"data: {json.dumps(event)}\n\n".encode() for event in events])
     assert "".join(delta.content or "" for delta in outcome.deltas) == outcome.result.message.content
+
+
+ARGUMENTS = st.dictionaries(
+    st.text(max_size=4),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["}", '{"', "\\", '"', "🎉", "\u2028"]),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+        max_leaves=5,
+    ),
+    max_size=3,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a server writes its calls, as far as the rules can still tell one call from the next."""
+
+    index: Literal["right", "odd", "first", "zero", "none"]
+    ids: Literal["first", "every", "then empty", "empty", "absent"]
+    names: Literal["first", "every", "then empty", "then null"]
+
+    def fragment(self, place: int, name: str, piece: str, *, begins: bool) -> dict[str, Any]:
+        made: dict[str, Any] = {"arguments": piece}
+        if self.index in ("right", "odd", "zero") or (self.index == "first" and begins):
+            made["index"] = {"odd": 2 * place + 1, "zero": 0}.get(self.index, place)
+        if self.has_ids and (begins or self.ids == "every"):
+            made["id"] = f"id{place}"
+        elif self.ids == "empty" or (self.ids == "then empty" and not begins):
+            made["id"] = ""
+        if begins or self.names == "every":
+            made["name"] = name
+        elif self.names != "first":
+            made["name"] = "" if self.names == "then empty" else None
+        return made
+
+    @property
+    def has_ids(self) -> bool:
+        return self.ids in ("first", "every", "then empty")
+
+    @property
+    def tells_calls_apart(self) -> bool:
+        """Whether a call may begin without arguments; otherwise only closed arguments end the one before."""
+        return self.has_ids or self.index in ("right", "odd", "first")
+
+    @property
+    def interleaves(self) -> bool:
+        return self.index in ("right", "odd") or (self.index == "none" and self.ids == "every")
+
+
+DIALECTS = st.builds(
+    Dialect,
+    st.sampled_from(["right", "odd", "first", "zero", "none"]),
+    st.sampled_from(["first", "every", "then empty", "empty", "absent"]),
+    st.sampled_from(["first", "every", "then empty", "then null"]),
+)
+
+
+@given(
+    DIALECTS,
+    st.lists(st.tuples(st.sampled_from(["f", "g", "look_up"]), ARGUMENTS), min_size=1, max_size=4),
+    st.randoms(),
+    st.sampled_from(["stop", "tool_calls"]),
+)
+def test_calls_come_out_as_they_went_in_whatever_the_dialect(
+    dialect: Dialect, calls: list[tuple[str, JsonObject]], chance: Random, finish: str
+) -> None:
+    streams: list[list[dict[str, Any]]] = []
+    for place, (name, arguments) in enumerate(calls):
+        text = json.dumps(arguments, indent=chance.choice([None, 1]), ensure_ascii=chance.random() < 0.5)
+        cuts = sorted(chance.choices(range(len(text) + 1), k=chance.randint(0, 3)))
+        pieces = [text[a:b] for a, b in pairwise([0, *cuts, len(text)]) if a < b]
+        if dialect.tells_calls_apart and chance.random() < 0.5:
+            pieces = ["", *pieces, ""]
+        streams.append([dialect.fragment(place, name, piece, begins=number == 0) for number, piece in enumerate(pieces)])
+    fragments = [stream.pop(0) for stream in streams] if dialect.interleaves else []
+    while streams := [stream for stream in streams if stream]:
+        fragments.append((chance.choice(streams) if dialect.interleaves else streams[0]).pop(0))
+    outcome = decode([written({"calls": [fragment]}) for fragment in fragments] + [written({"finish": finish})])
+    found = outcome.result.message.tool_calls or []
+    assert [(call.name, call.arguments, call.arguments_error) for call in found] == [(*call, None) for call in calls]
+    assert len({call.id for call in found}) == len(calls)
+    assert not dialect.has_ids or [call.id for call in found] == [f"id{place}" for place in range(len(calls))]
+    assert outcome.result.finish_reason == "tool_calls"
 
 
 class TestBodiesThatAreNoStreams:

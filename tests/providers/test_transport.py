@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 from typing import Any
 
 import aiohttp
@@ -16,7 +17,7 @@ from yarl import URL
 from ecs_agent.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError, StreamInterruptedError
 from ecs_agent.providers import OpenAIProvider, Secret, TransportRequest
 from ecs_agent.providers.aiohttp_transport import AiohttpTransport, _before_headers
-from ecs_agent.testing import LoopbackServer, Reply
+from ecs_agent.testing import LoopbackServer, Reply, chat_reply
 from ecs_agent.types import Message
 
 SECRET_URL = "https://user:pw@api.example.com:8443/v1/chat?key=sk-canary"
@@ -131,3 +132,17 @@ async def test_another_transport_can_take_its_place() -> None:
     assert (await provider.complete([Message("user", "Hi")])).message.content == "canned"
     assert canned.sent[0].url == "https://api.example.com/v1/chat/completions"
     assert "canary" not in repr(canned.sent[0])
+
+
+async def test_a_provider_that_is_dropped_with_an_error_in_a_circle_is_closed_without_a_warning() -> None:
+    async with LoopbackServer([chat_reply("Hi.")]) as server:
+        provider = OpenAIProvider(base_url=server.base_url, model="m")
+        await provider.complete([Message("user", "Hi")])
+        session = next(iter(provider._transport._sessions.values()))  # type: ignore[attr-defined]  # the default transport's
+        circle: list[object] = [provider]
+        circle.append(circle)
+        del provider, circle
+        gc.collect()
+        async with asyncio.timeout(5):
+            while not session.closed:
+                await asyncio.sleep(0.001)

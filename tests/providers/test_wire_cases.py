@@ -1,35 +1,245 @@
-"""Byte-exact bodies of real servers and the results a correct client makes of them, in every split; and the laws that hold for every body."""
+"""Byte-exact bodies, of real servers and of our own corpus, in every split and cut: promises P1 and P2, and the laws that hold for every body."""
 
 from __future__ import annotations
 
 import json
+import random
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.providers.wire import SHARED, check, decode, pieces_of, run_case, splits
+from tests.providers.wire import (
+    ABSENT,
+    OWN,
+    Case,
+    Outcome,
+    check,
+    check_own,
+    decode,
+    offsets,
+    own_cases,
+    recorded_bodies,
+    run_case,
+    shared_cases,
+    splits,
+    written,
+)
 
-from ecs_agent.errors import StreamInterruptedError
+from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError, StreamInterruptedError
+from ecs_agent.providers.classify import classify_response
+from ecs_agent.streaming import SSEDecoder
 
-CASES = sorted((SHARED / "cases").glob("*.json"))
-FILES = [*sorted((SHARED / "recorded" / "openai-chat").glob("*.sse")), *sorted((SHARED / "local_server").glob("*/*.sse"))]
-BODIES = [path for path in FILES if b'"chat.completion' in path.read_bytes()]
-ABSENT = "the folder of recorded streams is not here"
+SHARED_CASES = shared_cases()
+OWN_CASES = own_cases()
+BODIES = recorded_bodies()
+HTTP_ERRORS: list[dict[str, Any]] = json.loads((OWN / "http_errors.json").read_text("utf-8"))
+EVENT_STREAMS: list[dict[str, Any]] = json.loads((OWN / "sse.json").read_text("utf-8"))
+
+SURROGATE = r"\\u[dD][89a-fA-F]"
+
+needs_shared = pytest.mark.skipif(not SHARED_CASES, reason=ABSENT)
+ends = pytest.mark.parametrize("end", ["eof", "reset"])
 
 
-def chat_cases() -> list[Any]:
-    found = [json.loads(path.read_text()) for path in CASES]
-    return [pytest.param(case, id=case["name"]) for case in found if case["family"] == "openai-chat"]
+def named(cases: list[Case]) -> list[Any]:
+    return [pytest.param(case, id=case.id) for case in cases]
 
 
-@pytest.mark.skipif(not CASES, reason=ABSENT)
-@pytest.mark.parametrize("case", chat_cases())
-def test_a_case_gives_what_it_must_in_every_split(case: dict[str, Any]) -> None:
-    pieces = pieces_of(case)
-    expected = run_case(case, pieces)
-    check(expected, case["expect"], case["end"])
-    for split in splits(pieces):
-        assert run_case(case, split).facts == expected.facts
+def streamed(cases: list[Case]) -> list[Any]:
+    return named([case for case in cases if case.status == 200])
+
+
+class TestWhatComesOut:
+    @needs_shared
+    @pytest.mark.parametrize("case", named(SHARED_CASES))
+    def test_a_shared_case_gives_what_it_must(self, case: Case) -> None:
+        check(run_case(case, case.pieces), case.expect, case.end)
+
+    @pytest.mark.parametrize("case", named(OWN_CASES))
+    def test_a_case_of_our_own_gives_what_it_must(self, case: Case) -> None:
+        check_own(run_case(case, case.pieces), case.expect)
+
+    @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in HTTP_ERRORS])
+    def test_an_http_error_is_told_apart(self, case: dict[str, Any]) -> None:
+        body = case["body"] if isinstance(case["body"], str) else json.dumps(case["body"], ensure_ascii=False)
+        error = classify_response(case["status"], {"content-type": "application/json"} | case.get("headers", {}), body.encode(), now=case.get("now"))
+        assert {name: getattr(error, name) for name in case["expect"]} == case["expect"], error
+        assert error.status == case["status"]
+
+    @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in HTTP_ERRORS if isinstance(case["body"], dict | list)])
+    def test_the_same_words_in_a_stream_are_the_same_failure_where_they_tell_more_than_the_status(self, case: dict[str, Any]) -> None:
+        error = decode([b"data: " + json.dumps(case["body"]).encode() + b"\n\n"]).error
+        assert error is not None
+        if case["expect"]["kind"] in ("context_length", "quota", "content_filter"):
+            assert (error.kind, error.retryable) == (case["expect"]["kind"], False)
+
+    @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in EVENT_STREAMS])
+    def test_an_event_stream_is_read_by_the_standard(self, case: dict[str, Any]) -> None:
+        for split in splits([bytes.fromhex(case["hex"]) if "hex" in case else case["body"].encode()], rounds=20):
+            decoder = SSEDecoder()
+            events = [event for piece in split for event in decoder.feed(piece)] + decoder.flush()
+            assert [[event.event, event.data, event.id] for event in events] == case["events"]
+            assert decoder.retry == case.get("retry")
+            assert decoder.last_event_id == case.get("last_event_id", case["events"][-1][2] if case["events"] else "")
+
+
+class TestSplits:
+    """P2: what comes out does not depend on how the bytes were delivered."""
+
+    @needs_shared
+    @pytest.mark.parametrize("case", streamed(SHARED_CASES))
+    def test_a_shared_case(self, case: Case) -> None:
+        expected = run_case(case, case.pieces).facts
+        assert all(run_case(case, split).facts == expected for split in splits(case.pieces))
+
+    @pytest.mark.parametrize("case", streamed(OWN_CASES))
+    def test_a_case_of_our_own(self, case: Case) -> None:
+        expected = run_case(case, case.pieces).facts
+        assert all(run_case(case, split).facts == expected for split in splits(case.pieces))
+
+    @pytest.mark.skipif(not BODIES, reason=ABSENT)
+    @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
+    def test_a_recorded_body(self, path: Path) -> None:
+        body = path.read_bytes()
+        expected = decode([body]).facts
+        assert all(decode(split).facts == expected for split in splits([body], rounds=5))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_events_of_all_kinds_in_one_read_are_what_they_are_one_by_one(seed: int) -> None:
+    """Plain text is read many events at a time; whatever stands between must not be read as more of it, nor be passed over."""
+    chance = random.Random(seed)
+    texts = [written({"delta": {"content": text}}) for text in ("a", "b ", "é", "")]
+    events = [block + b"\n\n" for case in OWN_CASES if case.content_type == "text/event-stream" for block in case.body.split(b"\n\n") if block]
+    for _ in range(40):
+        body = [chance.choice(texts if chance.random() < 0.7 else events) for _ in range(chance.randint(1, 9))]
+        expected = decode(body).facts
+        assert all(decode(split).facts == expected for split in splits([b"".join(body)], rounds=2)), body
+
+
+class TestWritings:
+    """The same JSON written in another way is the same answer."""
+
+    @pytest.mark.parametrize("case", streamed([case for case in OWN_CASES + SHARED_CASES if len(case.body) < 100_000]))
+    def test_a_case(self, case: Case) -> None:
+        expected = run_case(case, case.pieces).facts
+        *blocks, last = case.body.split(b"\n\n")
+        for writing in ("compact", "without a space", "turned around", "with more fields", "in many lines", "dressed up"):
+            assert run_case(case, [*(rewritten(block + b"\n\n", writing) for block in blocks), last]).facts == expected, writing
+
+
+def rewritten(block: bytes, writing: str) -> bytes:
+    """An event of one line of JSON, written differently; anything else as it is."""
+    try:
+        found = json.loads(block.removeprefix(b"data: "))
+        text = json.dumps(found, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        return block
+    if not block.startswith(b"data: ") or not isinstance(found, dict):
+        return block
+    match writing:
+        case "compact":
+            return f"data: {text if re.search(SURROGATE, text) else json.dumps(found, ensure_ascii=False)}\n\n".encode()
+        case "without a space":
+            return f"data:{text}\n\n".encode()
+        case "turned around":
+            return f"data: {json.dumps(turned(found))}\n\n".encode()
+        case "with more fields":
+            return f"data: {json.dumps({'zz': [{'error': 'no'}], **found, 'zy': {'choices': 1}})}\n\n".encode()
+        case "in many lines":
+            return "".join(f"data: {line}\r\n" for line in json.dumps(found, indent=1).split("\n")).encode() + b"\r\n"
+        case _:
+            return f": c\nevent: message\nid: 7\nretry: 9\ndata: {text} \n\n".encode()
+
+
+def turned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: turned(value[name]) for name in reversed(value)}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+class TestCuts:
+    """P1: a stream cut at any byte is a typed error with the partial, or the whole message."""
+
+    @needs_shared
+    @ends
+    @pytest.mark.parametrize("case", streamed(SHARED_CASES))
+    def test_a_shared_case(self, case: Case, end: str) -> None:
+        cut_everywhere(case, end, most=3000, late="text_any" in case.expect)
+
+    @ends
+    @pytest.mark.parametrize("case", streamed(OWN_CASES))
+    def test_a_case_of_our_own(self, case: Case, end: str) -> None:
+        cut_everywhere(case, end, most=3000, late=case.expect.get("late", False))
+
+    @pytest.mark.skipif(not BODIES, reason=ABSENT)
+    @ends
+    @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
+    def test_a_recorded_body(self, path: Path, end: str) -> None:
+        body = path.read_bytes()
+        case = Case(path.stem, "recorded", (body,), {}, headers={"content-type": "text/event-stream"})
+        cut_everywhere(case, end, most=max(30, 600_000 // len(body)), late=False)
+
+
+def cut_everywhere(case: Case, end: str, most: int, *, late: bool) -> None:
+    """Cut a body at every offset, or at so many, and hold each outcome against that of the whole body."""
+    whole = run_case(case, [case.body], "eof")
+    ended = False
+    for at in offsets(case.body, most):
+        cut = run_case(case, [case.body[:at]], end)
+        if cut.error is None:
+            assert terminal(case.body[:at], case.content_type), at
+            ended = True
+            is_the_whole_message(cut, whole, late=late)
+        else:
+            assert not ended or whole.error is not None, (at, cut.error)
+            is_an_error_with_the_partial(cut, whole)
+
+
+def is_the_whole_message(cut: Outcome, whole: Outcome, *, late: bool) -> None:
+    message, expected = cut.result.message, whole.result.message
+    assert not message.interrupted
+    assert len([delta for delta in cut.deltas if delta.final]) == 1
+    if late:
+        assert expected.content.startswith(message.content)
+    elif whole.error is None:
+        assert (message.content, message.reasoning, message.refusal) == (expected.content, expected.reasoning, expected.refusal)
+        assert message.tool_calls == expected.tool_calls
+        assert (cut.result.finish_reason, cut.result.raw_finish_reason) == (whole.result.finish_reason, whole.result.raw_finish_reason)
+
+
+def is_an_error_with_the_partial(cut: Outcome, whole: Outcome) -> None:
+    partial, expected = cut.result.message, whole.result.message
+    allowed: tuple[type[ProviderError], ...] = (StreamInterruptedError, MalformedResponseError)
+    if whole.error is not None:
+        allowed += (type(whole.error), ServerError)  # half of an error's words may tell its class no more
+    assert isinstance(cut.error, allowed), cut.error
+    assert partial.interrupted
+    for channel in ("content", "reasoning", "refusal"):
+        assert getattr(expected, channel).startswith(getattr(partial, channel))
+    for call in partial.tool_calls or ():
+        assert (call.raw_arguments, call.arguments_error) == (None, None)  # a call that was cut off is not a call
+
+
+@cache
+def terminal(body: bytes, content_type: str) -> bool:
+    """Whether a body says that the answer is over, by a reading that shares nothing with the decoder but the rules."""
+    if "json" in content_type or body.lstrip()[:1] == b"{":
+        return True  # a whole body speaks for itself: cut, it is no JSON
+    lines = body.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
+    return any(says_the_end("\n".join(line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:"))) for block in lines)
+
+
+def says_the_end(data: str) -> bool:
+    if data.strip() == "[DONE]":
+        return True
+    try:
+        choices = json.loads(data)["choices"]
+        return any(choice.get("index") in (0, None) and choice.get("finish_reason") not in (None, "", "null") for choice in choices)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return False
 
 
 @pytest.mark.skipif(not BODIES, reason=ABSENT)
@@ -46,24 +256,3 @@ def test_laws_hold_for_a_recorded_body(path: Path) -> None:
     assert "".join(delta.content or "" for delta in whole.deltas) == whole.result.message.content
     for call in whole.result.message.tool_calls or ():
         assert (call.arguments_error is None) or call.raw_arguments is not None
-    for split in splits([body], rounds=5):
-        assert decode(split).facts == whole.facts
-
-
-@pytest.mark.skipif(not BODIES, reason=ABSENT)
-@pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
-@pytest.mark.parametrize("end", ["eof", "reset"])
-def test_a_recorded_body_cut_anywhere_is_an_error_with_the_partial_or_the_whole_message(path: Path, end: str) -> None:
-    body = path.read_bytes()
-    expected = decode([body])
-    whole = expected.result.message
-    step = max(1, len(body) // 150)
-    for at in range(0, len(body), step):
-        cut = decode([body[:at]], end)
-        if cut.error is None:
-            assert cut.result.message.content == whole.content
-            assert cut.result.message.tool_calls == whole.tool_calls
-        else:
-            assert isinstance(cut.error, StreamInterruptedError) or str(cut.error) == str(expected.error)
-            assert whole.content.startswith(cut.result.message.content)
-            assert cut.result.message.interrupted

@@ -1,4 +1,4 @@
-"""Reading wire bodies in every split, and comparing what came out with what must."""
+"""Reading wire bodies in every split and cut, and comparing what came out with what must."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import random
 from base64 import b64decode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,43 @@ from ecs_agent.streaming import fold
 from ecs_agent.types import CompletionResult, StreamDelta
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "streams"
+OWN = Path(__file__).parents[1] / "corpus"
+ABSENT = "the folder of recorded streams is not here"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
+class Case:
+    """A body as it was read from the socket, and what a correct client makes of it."""
+
+    name: str
+    group: str
+    pieces: tuple[bytes, ...]
+    expect: dict[str, Any]
+    end: str = "eof"
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return f"{self.group} {self.name}"
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    @cached_property
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a client made of a body."""
 
     deltas: list[StreamDelta]
     error: ProviderError | None
 
-    @property
+    @cached_property
     def result(self) -> CompletionResult:
         return fold(self.deltas)
 
@@ -36,6 +64,9 @@ class Outcome:
         """What must not depend on how the bytes were cut."""
         result = self.result
         return (result.message, result.usage, result.finish_reason, result.raw_finish_reason, self.error and (type(self.error), str(self.error)))
+
+
+# Reading
 
 
 def decode(pieces: Sequence[bytes], end: str = "eof", content_type: str = "text/event-stream") -> Outcome:
@@ -48,21 +79,59 @@ def decode(pieces: Sequence[bytes], end: str = "eof", content_type: str = "text/
     return Outcome(deltas, decoder.error)
 
 
-def splits(pieces: Sequence[bytes], rounds: int = 20) -> Iterator[list[bytes]]:
-    """The same bytes as given, as one piece, byte by byte, and in random pieces."""
+def run_case(case: Case, pieces: Sequence[bytes], end: str | None = None) -> Outcome:
+    """What our client makes of a case, delivered in these pieces."""
+    if case.status != 200:
+        return Outcome([], classify_response(case.status, case.headers, b"".join(pieces)))
+    return decode(pieces, end or case.end, case.content_type)
+
+
+def splits(pieces: Sequence[bytes], rounds: int = 50) -> Iterator[list[bytes]]:
+    """The same bytes as given, as one piece, byte by byte, and in random pieces; a large body only in few and large ones."""
     body = b"".join(pieces)
     yield list(pieces)
     yield [body]
     if len(body) < 100_000:
         yield [body[at : at + 1] for at in range(len(body))]
-        for seed in range(rounds):
-            chance = random.Random(seed)
-            cuts = sorted(chance.sample(range(len(body) + 1), min(len(body), chance.randint(1, 12))))
-            yield [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+    else:
+        rounds = 2
+    for seed in range(rounds):
+        chance = random.Random(seed)
+        cuts = sorted(chance.sample(range(len(body) + 1), min(len(body), chance.randint(1, 12))))
+        yield [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
 
 
-def pieces_of(case: dict[str, Any]) -> list[bytes]:
-    """A case's body as it was read from the socket."""
+def offsets(body: bytes, most: int) -> Sequence[int]:
+    """Where to cut a body: everywhere, or at so many places, the last bytes among them, when it is long, and at a few when it is huge."""
+    if len(body) <= most:
+        return range(len(body))
+    chance = random.Random(len(body))
+    if len(body) > 1_000_000:
+        return [*sorted(chance.sample(range(len(body)), 2)), len(body) - 1]
+    return sorted({*chance.sample(range(len(body)), most), *range(len(body) - 20, len(body))})
+
+
+# Bodies
+
+
+def recorded_bodies() -> list[Path]:
+    """Chat streams that real servers sent."""
+    files = [*sorted((SHARED / "recorded" / "openai-chat").glob("*.sse")), *sorted((SHARED / "local_server").glob("*/*.sse"))]
+    return [path for path in files if b'"chat.completion' in path.read_bytes()]
+
+
+def shared_cases() -> list[Case]:
+    """The wire cases of the chat protocol, none where their folder is absent."""
+    found = [json.loads(path.read_text("utf-8")) for path in sorted((SHARED / "cases").glob("*.json"))]
+    return [_shared(case) for case in found if case["family"] == "openai-chat"]
+
+
+def _shared(case: dict[str, Any]) -> Case:
+    headers = {name.lower(): value for name, value in case["headers"].items()}
+    return Case(case["name"], case["provider"], tuple(_pieces(case)), case["expect"], case["end"], case["http_status"], headers)
+
+
+def _pieces(case: dict[str, Any]) -> list[bytes]:
     if "chunks_gen" not in case:
         return [b64decode(piece) for piece in case["chunks"]]
     made = case["chunks_gen"]
@@ -70,16 +139,44 @@ def pieces_of(case: dict[str, Any]) -> list[bytes]:
     return [body[at : at + made["read_size"]] for at in range(0, len(body), made["read_size"])]
 
 
-def run_case(case: dict[str, Any], pieces: Sequence[bytes]) -> Outcome:
-    """What our client makes of a case."""
-    headers = {name.lower(): value for name, value in case["headers"].items()}
-    if case["http_status"] != 200:
-        return Outcome([], classify_response(case["http_status"], headers, b"".join(pieces)))
-    return decode(pieces, case["end"], headers.get("content-type", ""))
+def own_cases() -> list[Case]:
+    """The project's own corpus; its README says how a case is written."""
+    return [_own(case, path.stem) for path in sorted((OWN / "openai_chat").glob("*.json")) for case in json.loads(path.read_text("utf-8"))]
+
+
+def _own(case: dict[str, Any], subject: str) -> Case:
+    headers = {"content-type": case.get("content_type", "text/event-stream")}
+    pieces = tuple(written(event) for event in case["events"])
+    return Case(case["name"], f"{subject} {case['rule']}", pieces, case["expect"], case.get("end", "eof"), headers=headers)
+
+
+def written(event: Any) -> bytes:
+    """An event of the own corpus in bytes."""
+    if isinstance(event, str):
+        return event.encode()
+    if "hex" in event:
+        return bytes.fromhex(event["hex"])
+    if "json" in event:
+        return json.dumps(event["json"], indent=event.get("indent")).encode()
+    rest = {name: value for name, value in event.items() if name not in ("delta", "calls", "finish", "choice")}
+    if len(rest) < len(event):
+        delta = event.get("delta", {}) | ({"tool_calls": [_call(call) for call in event["calls"]]} if "calls" in event else {})
+        choice = {"index": 0, "delta": delta, "finish_reason": event.get("finish")} | event.get("choice", {})
+        event = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]} | rest
+    return f"data: {json.dumps(event)}\n\n".encode()
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = {name: call[name] for name in ("name", "arguments") if name in call}
+    rest = {name: value for name, value in call.items() if name not in ("name", "arguments")}
+    return {"type": "function"} | rest | ({"function": function} if function else {})
+
+
+# Comparing
 
 
 def check(outcome: Outcome, expect: dict[str, Any], end: str = "eof") -> None:
-    """Hold an outcome against what a case expects."""
+    """Hold an outcome against what a shared case expects."""
     result, error = outcome.result, outcome.error
     kinds = expect.get("error_any", [expect["error"]])
     if end == "stall":
@@ -126,3 +223,27 @@ def _check_calls(result: CompletionResult, expect: dict[str, Any]) -> None:
         else:
             assert call.arguments_error is None
             assert call.arguments == json.loads(wanted["arguments"])
+
+
+def check_own(outcome: Outcome, expect: dict[str, Any]) -> None:
+    """Hold an outcome against what a case of the own corpus expects."""
+    result, error = outcome.result, outcome.error
+    message, usage = result.message, result.usage
+    assert (str(error.kind) if error else None) == expect.get("error"), error
+    assert (message.content, message.reasoning, message.refusal) == tuple(expect.get(name, "") for name in ("text", "reasoning", "refusal"))
+    assert result.finish_reason == expect.get("finish")
+    assert result.raw_finish_reason == expect.get("raw", result.raw_finish_reason)
+    assert (usage and [usage.prompt_tokens, usage.completion_tokens, usage.total_tokens]) == expect.get("usage")
+    for name in ("cached_tokens", "reasoning_tokens"):
+        assert name not in expect or getattr(usage, name) == expect[name]
+    for word in expect.get("opaque", []):
+        assert word in repr(message.parts)
+    assert error is None or error.retryable is expect.get("retryable", error.retryable)
+    calls = message.tool_calls or []
+    assert len({call.id for call in calls}) == len(calls)
+    found = [(call.id, call.name, call.arguments if call.arguments_error is None else call.raw_arguments) for call in calls]
+    wanted = expect.get("calls", [])
+    assert [(("*" if want[0] == "*" and call[0] else call[0]), *call[1:]) for call, want in zip(found, wanted, strict=True)] == [
+        tuple(want) for want in wanted
+    ]
+    assert len([delta for delta in outcome.deltas if delta.final]) == (0 if error else 1)

@@ -49,6 +49,19 @@ def test_speed_is_by_the_providers_tokens_when_known_else_by_deltas() -> None:
     assert watch.timing(Usage(7, 100, 107)).tokens_per_second == 50.0
 
 
+def test_an_answer_of_half_a_second_has_a_speed_too() -> None:
+    watch = Stopwatch(0.0)
+    watch.note(1.0, 5)
+    watch.note(1.5, 5)
+    assert watch.timing(None).tokens_per_second == 20.0
+
+
+def test_gaps_of_no_time_are_told_as_a_microsecond() -> None:
+    timing = watched([0.0] * 9 + [1.0])
+    assert timing.gap_p50 == pytest.approx(1e-6, rel=0.041)
+    assert timing.gap_p99 == pytest.approx(1.0, rel=0.041)
+
+
 def test_arrivals_at_the_same_time_have_no_speed_and_no_gap_to_speak_of() -> None:
     timing = watched([0.0, 0.0])
     assert (timing.tokens_per_second, timing.gap_p50, timing.gap_p99, timing.gap_max) == (None, 0.0, 0.0, 0.0)

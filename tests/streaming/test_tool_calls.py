@@ -254,6 +254,7 @@ class TestTheEnd:
         call = ended(text, reason)
         assert (call.arguments, call.raw_arguments) == ({}, text)
         assert "they are missing" in (call.arguments_error or "")
+        assert (call.id, call.name) == ("c1", "search")
         assert not is_whole(call)
 
     @pytest.mark.parametrize("reason", ANY_REASON)

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from ecs_agent.errors import ProviderConnectionError, RateLimitError
 from ecs_agent.providers import OpenAIProvider
 from ecs_agent.testing import LoopbackServer, Received, Reply, chat_reply, json_reply
-from ecs_agent.types import Message
+from ecs_agent.testing.answers import ServerAnswer
+from ecs_agent.types import Message, ToolCall
 
 HI = [Message("user", "Hi")]
 
@@ -51,3 +53,50 @@ async def test_closing_twice_is_fine_and_a_server_needs_an_answer() -> None:
         await server.aclose()
     with pytest.raises(ValueError, match="at least one"):
         LoopbackServer([])
+
+
+async def test_it_speaks_the_scripts_of_the_fake_provider() -> None:
+    answers: list[ServerAnswer] = [
+        ["Let me see. ", ToolCall("c1", "add", {"a": 1})],
+        RateLimitError("slow down", retry_after=2.0),
+        lambda request: "Hello.",
+    ]
+    async with LoopbackServer(answers, by="character") as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        first = await provider.complete(HI)
+        assert (first.message.content, first.message.tool_calls) == ("Let me see. ", [ToolCall("c1", "add", {"a": 1})])
+        with pytest.raises(RateLimitError) as caught:
+            await provider.complete(HI, stream=True)
+        assert caught.value.retry_after == 2.0
+        assert await ask(provider) == "Hello."
+
+
+async def test_a_delay_paces_scripts() -> None:
+    async with LoopbackServer(["a b c"], delay=0.01) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        stream = await provider.complete(HI, stream=True)
+        async for _ in stream:
+            pass
+    assert (stream.timing.gap_p50 or 0) > 0.005
+
+
+async def test_a_server_may_hang_up() -> None:
+    async with LoopbackServer([Reply(end="hangup")]) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        with pytest.raises(ProviderConnectionError):
+            await provider.complete(HI)
+
+
+async def test_what_an_answering_function_raises_is_not_lost() -> None:
+    def broken(request: Received) -> Reply:
+        raise LookupError("no such answer")
+
+    with pytest.raises(LookupError, match="no such answer"):
+        async with LoopbackServer([broken]) as server, OpenAIProvider("k", server.base_url, "m") as provider:
+            with pytest.raises(ProviderConnectionError):
+                await provider.complete(HI)
+
+
+async def test_it_knows_whether_it_serves() -> None:
+    server = LoopbackServer(["Hello."])
+    seen = [server.is_serving]
+    async with server:
+        seen.append(server.is_serving)
+    assert [*seen, server.is_serving] == [False, True, False]

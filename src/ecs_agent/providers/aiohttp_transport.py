@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 import aiohttp
 
@@ -38,6 +38,9 @@ class AiohttpTransport:
         self._proxies: dict[str, str | None] = {}  # the environment's, by host
         self._ssl = ssl_context
         self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
+        # Errors make circles of references, and a session that is collected as part of one complains before its owner can close it. So the owners
+        # are held from outside until this transport is gone.
+        finalize(self, self._owners.clear).atexit = False
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
         self._open: dict[asyncio.AbstractEventLoop, WeakSet[_Response]] = {}
 
@@ -77,30 +80,9 @@ class AiohttpTransport:
             for other in [known for known in self._sessions if known.is_closed()]:
                 del self._sessions[other], self._owners[other], self._open[other]
             self._open[loop] = WeakSet()
-            self._owners[loop] = self._owned(self._open[loop])
+            self._owners[loop] = _owned_session(self._timeout, self._ssl, self._open[loop])
             session = self._sessions[loop] = await anext(self._owners[loop])
         return session
-
-    async def _owned(self, responses: WeakSet[_Response]) -> AsyncGenerator[aiohttp.ClientSession, None]:
-        """A session that closes itself with its event loop, or when this transport is dropped.
-
-        An event loop closes the asynchronous generators that are still open in it, and those that are collected. So nobody has to close a provider,
-        and no idle socket is left for the interpreter to complain about.
-        """
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl if self._ssl is not None else True),
-            timeout=self._timeout,
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("Accept-Encoding",),
-            read_bufsize=READ_BUFFER,
-        )
-        try:
-            yield session
-        finally:
-            for response in list(responses):
-                response.abort()
-            await session.close()
 
     async def aclose(self) -> None:
         """Close the idle connections of this loop."""
@@ -110,6 +92,30 @@ class AiohttpTransport:
         self._open.pop(loop, None)
         if owner is not None:
             await owner.aclose()
+
+
+async def _owned_session(
+    timeout: aiohttp.ClientTimeout, ssl_context: ssl.SSLContext | None, responses: WeakSet[_Response]
+) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    """A session that closes itself with its event loop, or when its transport is dropped, and aborts the responses that are open then.
+
+    An event loop closes the asynchronous generators that are still open in it, and those that are collected. So nobody has to close a provider, and
+    no idle socket is left for the interpreter to complain about.
+    """
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context if ssl_context is not None else True),
+        timeout=timeout,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("Accept-Encoding",),
+        read_bufsize=READ_BUFFER,
+    )
+    try:
+        yield session
+    finally:
+        for response in list(responses):
+            response.abort()
+        await session.close()
 
 
 class _Response:

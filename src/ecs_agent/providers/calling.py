@@ -6,6 +6,7 @@ Foreign providers are called by keyword with only what is set; a name they do no
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -93,15 +94,28 @@ class _Deltas:
 
     def __init__(self, deltas: AsyncIterator[StreamDelta]) -> None:
         self._deltas = deltas
+        self._reader: asyncio.Task[object] | None = None
+        self._is_left = False
 
     async def read(self) -> Sequence[StreamDelta]:
         """The next delta, nothing at the end."""
-        async for delta in self._deltas:
-            return (delta,)
+        self._reader = reader = asyncio.current_task()
+        try:
+            async for delta in self._deltas:
+                return (delta,)
+        except asyncio.CancelledError:
+            if not self._is_left or reader is None or reader.uncancel():
+                raise
+        finally:
+            self._reader = None
         return ()
 
     async def aclose(self) -> None:
-        """Close the generator."""
+        """Close the generator. One that runs cannot be closed from outside, so the task that waits in it is woken by a cancel of ours."""
+        self._is_left = True
+        if self._reader is not None:
+            self._reader.cancel()
+            return
         close = getattr(self._deltas, "aclose", None)
         if close is not None:
             await close()

@@ -176,8 +176,8 @@ def error_object(found: Any) -> Any:
         return None
     error = found.get("error")
     if error:
-        told = not isinstance(error, dict | list) and any(found.get(name) for name in _CODES if name != "status_code")
-        return found if told or error is True else error
+        said_beside = error is True or any(found.get(name) for name in _CODES)
+        return found if said_beside and not (is_object(error) or is_list(error)) else error
     base = found.get("base_resp")
     if is_object(base) and _number(base.get("status_code")) not in (0, None):
         return found
@@ -189,7 +189,7 @@ def error_object(found: Any) -> Any:
     return found if flat or found.get("detail") or found.get("errors") else None
 
 
-_CODES: Final = ("type", "code", "status", "error_type", "reason", "status_code", "message")
+_CODES: Final = ("type", "code", "status", "error_type", "reason", "message")
 
 
 def _leaf(failure: Any, words: str, status: int | None) -> Leaf:

@@ -8,12 +8,10 @@ from typing import Literal, Unpack, overload
 
 from ecs_agent.errors import ProviderError, ProviderExhaustedError, UnsupportedFeatureError
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
-from ecs_agent.providers.script import Answer, Move, Piece, Script, check_piece, moves, script_of
+from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, Usage
-
-__all__ = ["Answer", "FakeProvider", "Piece", "Script"]
 
 
 class FakeProvider:

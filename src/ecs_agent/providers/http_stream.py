@@ -104,10 +104,8 @@ class HTTPDeltaSource:
             self._waiting_since = None
         if not data:
             return self._decoder.eof()
-        if self._seen_content and self._decoder.phase is DecoderPhase.OPEN:
-            deltas = self._decoder.feed(data)
-        else:
-            deltas = self._fed_at_an_edge(data, now)
+        at_an_edge = not self._seen_content or self._decoder.phase is DecoderPhase.TAIL
+        deltas = self._fed_at_an_edge(data, now) if at_an_edge else self._decoder.feed(data)
         if self._decoder.phase is DecoderPhase.TAIL:
             self._arm(self._loop.time())
         return deltas

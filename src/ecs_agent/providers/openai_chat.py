@@ -19,7 +19,7 @@ from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.openai_chat_calls import CallSlots
 from ecs_agent.providers.openai_chat_chunk import NOT_JSON, Chunk, Delta, chunk_of, lenient, parsed, plain_chunks
 from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, NO_FINISH, Surrogates, finish_words, logprobs_of, texts_of, usage_of
-from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, images_of
+from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, holds_opaque, images_of
 from ecs_agent.streaming.body import BodyBeginning
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.fold import TextDeltas
@@ -221,7 +221,7 @@ class ChatDecoder:
         text, thought = texts_of(delta.content)
         reasoning = delta.reasoning_content or delta.reasoning
         reasoning = reasoning if isinstance(reasoning, str) and reasoning else thought
-        if any((delta.reasoning_details, delta.thinking_blocks, delta.extra_content, delta.encrypted_content, delta.reasoning_opaque, thought)):
+        if holds_opaque(delta):
             described = self._opaque.add(delta)
             reasoning = reasoning or described
         refusal = delta.refusal if isinstance(delta.refusal, str) else ""

@@ -17,6 +17,13 @@ CONTENT_PARTS: Final = "content_parts"
 
 _JOINED: Final = ("text", "summary", "data", "thinking", "signature")
 _READABLE: Final = ("text", "summary", "thinking")
+_TEXT_ONLY: Final = ("type", *_READABLE)
+
+
+def holds_opaque(delta: Delta) -> bool:
+    """Whether a delta may hold anything for `OpaqueFields`."""
+    fields = (delta.reasoning_details, delta.thinking_blocks, delta.extra_content, delta.encrypted_content, delta.reasoning_opaque)
+    return any(fields) or is_list(delta.content)
 
 
 class OpaqueFields:
@@ -46,7 +53,8 @@ class OpaqueFields:
 
     def parts(self) -> tuple[OpaquePart, ...]:
         """All of it as one part, none if there was nothing."""
-        data: JsonObject = {name: entries.whole() for name, entries in self._lists.items() if entries.tells_more_than_text(name == CONTENT_PARTS)}
+        kept = {name: entries for name, entries in self._lists.items() if name != CONTENT_PARTS or entries.tell_more_than_text}
+        data: JsonObject = {name: whole for name, entries in kept.items() if (whole := entries.whole())}
         data |= {name: str(text) for name, text in self._texts.items() if text}
         if self._extra:
             data["extra_content"] = self._extra
@@ -69,21 +77,22 @@ class _Entries:
                 readable += "".join([text for name in _READABLE if isinstance(text := piece.get(name), str)])
         return readable
 
-    def tells_more_than_text(self, required: bool) -> bool:
-        """Whether there is anything to keep: any entry or, where it is `required`, one with more than a type and readable text."""
-        return any(not required or entry.tells_more_than_text for entry in self._entries)
+    @property
+    def tell_more_than_text(self) -> bool:
+        """Whether any of them holds more than a type and readable text."""
+        return any(entry.tells_more_than_text for entry in self._entries)
 
     def whole(self) -> list[JsonObject]:
         """The entries as far as they have come."""
         return [entry.whole() for entry in self._entries]
 
     def _of(self, piece: JsonObject) -> _Entry:
-        kind, index = f"{piece.get('type')} {piece.get('id') or ''}", piece.get("index")
+        kind, index = str(piece.get("type")), piece.get("index")
         if isinstance(index, int):
             entry = self._indexed.get((kind, index))
         else:
-            entry = self._entries[-1] if self._entries and self._entries[-1].goes_on_as(kind) else None
-        if entry is None:
+            entry = self._entries[-1] if self._entries and not self._entries[-1].is_closed else None
+        if entry is None or not entry.goes_on_with(piece):
             entry = _Entry(kind)
             self._entries.append(entry)
             if isinstance(index, int):
@@ -92,22 +101,29 @@ class _Entries:
 
 
 class _Entry:
-    """One entry: texts are joined, of everything else the last value counts."""
+    """One entry: texts are joined, lists of pieces likewise, of everything else the last value counts."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self._fields: JsonObject = {}
         self._texts: dict[str, TextBuffer] = {}
+        self._lists: dict[str, _Entries] = {}
 
     @property
     def tells_more_than_text(self) -> bool:
         """Whether it holds anything beside its type and readable text."""
-        return any(value is not None and name not in ("type", *_READABLE) for name, value in self.whole().items())
+        beside = any(self._fields.get(name) is not None for name in self._fields if name not in _TEXT_ONLY)
+        return beside or any(name not in _TEXT_ONLY for name in self._texts) or any(entries.tell_more_than_text for entries in self._lists.values())
 
-    def goes_on_as(self, kind: str) -> bool:
-        """Whether a piece without an index can belong to it."""
-        closed = "index" in self._fields or "data" in self._texts or "signature" in self._texts
-        return kind == self._kind and not closed
+    @property
+    def is_closed(self) -> bool:
+        """Whether no piece without an index can belong to it any more."""
+        return "index" in self._fields or "data" in self._texts or "signature" in self._texts
+
+    def goes_on_with(self, piece: JsonObject) -> bool:
+        """Whether a piece may belong to it: it is of the same type, and has no other id."""
+        mine, its = self._fields.get("id"), piece.get("id")
+        return self._kind == str(piece.get("type")) and (not mine or not its or mine == its)
 
     def take(self, piece: JsonObject) -> None:
         """Take the next piece."""
@@ -115,12 +131,16 @@ class _Entry:
             if name in _JOINED and isinstance(value, str):
                 self._texts.setdefault(name, TextBuffer()).append(value)
                 self._fields.setdefault(name)
+            elif is_list(value) and any(is_object(item) for item in value):
+                self._lists.setdefault(name, _Entries()).add(value)
+                self._fields.setdefault(name)
             elif value is not None or name not in self._fields:
                 self._fields[name] = value
 
     def whole(self) -> JsonObject:
         """The entry as far as it has come."""
-        return self._fields | {name: str(text) for name, text in self._texts.items()}
+        texts = {name: str(text) for name, text in self._texts.items()}
+        return self._fields | texts | {name: entries.whole() for name, entries in self._lists.items()}
 
 
 class Citations:

@@ -1,5 +1,6 @@
 """Sans-IO streaming: bytes in, values out."""
 
+from ecs_agent.streaming.coalesce import CoalescedStream, coalesce
 from ecs_agent.streaming.decoder import DecoderPhase, StreamDecoder
 from ecs_agent.streaming.events import (
     CitationReceived,
@@ -21,6 +22,7 @@ from ecs_agent.streaming.tool_calls import ToolCallLog
 
 __all__ = [
     "CitationReceived",
+    "CoalescedStream",
     "CompletionStream",
     "DecoderPhase",
     "DeltaSource",
@@ -39,6 +41,7 @@ __all__ = [
     "ToolCallLog",
     "ToolCallStarted",
     "UsageReported",
+    "coalesce",
     "fold",
     "merge",
 ]

@@ -141,13 +141,24 @@ class CompletionStream:
 
     async def aclose(self) -> None:
         """Close the connection at once; safe to call twice, and while another task waits for a delta."""
-        if not self._closed:
-            self._closed = True
-            self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
-            self._catch_up()
-            self._batch, self._folded = (), 0
-            self._ready.clear()
+        if self._leave():
             await self._source.aclose()
+
+    def abort(self) -> None:
+        """As `aclose`, without awaiting: for finalisers and timers."""
+        if self._leave():
+            self._source.abort()
+
+    def _leave(self) -> bool:
+        """Hand out nothing more; false when that was so already."""
+        if self._closed:
+            return False
+        self._closed = True
+        self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
+        self._catch_up()
+        self._batch, self._folded = (), 0
+        self._ready.clear()
+        return True
 
     async def __aenter__(self) -> Self:
         return self

@@ -1,25 +1,80 @@
-"""What users need to test agents: a model server on loopback, and a clock that costs no time."""
+"""What users need to test agents and providers: a model server, fault plans, the laws of a stream, and a clock that costs no time.
 
-from ecs_agent.testing.answers import Received
-from ecs_agent.testing.fault_plan import FaultPlan
-from ecs_agent.testing.reply import Reply, chat_reply, chunk, error_reply, json_reply
-from ecs_agent.testing.scripted_reply import scripted_reply
-from ecs_agent.testing.server import LoopbackServer
-from ecs_agent.testing.transport import ScriptedTransport
-from ecs_agent.testing.virtual_clock import VirtualClockLoop, VirtualDeadlockError, run
+The names below are loaded when they are first used, because pytest imports this package in every run.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecs_agent.testing.answers import Received
+    from ecs_agent.testing.fault_laws import assert_fault_laws
+    from ecs_agent.testing.fault_plan import FaultPlan
+    from ecs_agent.testing.laws import BrokenLawError, Law
+    from ecs_agent.testing.outcome import Outcome, expected_outcome
+    from ecs_agent.testing.reply import Reply, chat_reply, chunk, error_reply, json_reply
+    from ecs_agent.testing.script_draw import random_script
+    from ecs_agent.testing.script_reply import scripted_reply
+    from ecs_agent.testing.server import LoopbackServer
+    from ecs_agent.testing.stream_laws import assert_stream_laws
+    from ecs_agent.testing.transport import ScriptedTransport
+    from ecs_agent.testing.virtual_clock import VirtualClockLoop, VirtualDeadlockError, run
+
+_HOME = {
+    "BrokenLawError": "laws",
+    "FaultPlan": "fault_plan",
+    "Law": "laws",
+    "LoopbackServer": "server",
+    "Outcome": "outcome",
+    "Received": "answers",
+    "Reply": "reply",
+    "ScriptedTransport": "transport",
+    "VirtualClockLoop": "virtual_clock",
+    "VirtualDeadlockError": "virtual_clock",
+    "assert_fault_laws": "fault_laws",
+    "assert_stream_laws": "stream_laws",
+    "chat_reply": "reply",
+    "chunk": "reply",
+    "error_reply": "reply",
+    "expected_outcome": "outcome",
+    "json_reply": "reply",
+    "random_script": "script_draw",
+    "run": "virtual_clock",
+    "scripted_reply": "script_reply",
+}
 
 __all__ = [
+    "BrokenLawError",
     "FaultPlan",
+    "Law",
     "LoopbackServer",
+    "Outcome",
     "Received",
     "Reply",
     "ScriptedTransport",
     "VirtualClockLoop",
     "VirtualDeadlockError",
+    "assert_fault_laws",
+    "assert_stream_laws",
     "chat_reply",
     "chunk",
     "error_reply",
+    "expected_outcome",
     "json_reply",
+    "random_script",
     "run",
     "scripted_reply",
 ]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ecs_agent.testing' has no attribute {name!r}")
+    value = getattr(import_module(f"ecs_agent.testing.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,7 +11,7 @@ from ecs_agent.providers.script import Answer, Piece, check_piece
 from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.testing.reply import Reply
-from ecs_agent.testing.scripted_reply import scripted_reply
+from ecs_agent.testing.script_reply import scripted_reply
 
 
 @dataclass(slots=True)

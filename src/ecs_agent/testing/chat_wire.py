@@ -60,6 +60,14 @@ def wire_of(script: Script, plan: FaultPlan) -> list[WireEvent | float]:
     return list(_Writer(script, plan).written())
 
 
+def refusal_kind(script: Script, plan: FaultPlan) -> ErrorKind | None:
+    """With which error a server refuses from the start; None if it answers."""
+    first = next(moves(script, plan.by))
+    if plan.refuse is not None or not isinstance(first, Exception):
+        return plan.refuse
+    return first.kind if isinstance(first, ProviderError) else ErrorKind.CONNECTION
+
+
 class _Writer:
     """Writes one answer."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum, unique
 
 from ecs_agent.errors import EcsAgentError, ProviderError
 from ecs_agent.streaming.fold import fold
+from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.streaming.tool_calls import ToolCallLog
 from ecs_agent.types import CompletionResult, Message, ReasoningPart, RefusalPart, StreamDelta, TextPart, ToolCall
 
@@ -23,7 +24,7 @@ class Law(StrEnum):
     FOLD = "the fold of the deltas is the result"
     CUMULATIVE = "a delta's tool_calls are all calls so far, and later ones only add to them"
     ARGUMENTS = "a finished call has an id, and either parsed arguments or an error and the raw text"
-    MARKED = "the result of a stream that did not end is what was handed out, marked as interrupted"
+    MARKED = "the result of a stream that did not end is marked as interrupted, that of a whole one is not"
     TYPED = "a provider raises nothing but this package's errors"
     PARTIAL = "an error in a stream carries what had arrived"
     WHOLE = "the whole answer agrees with the streamed one"
@@ -33,7 +34,6 @@ class Law(StrEnum):
     AT_ONCE = "closing or cancelling a stream ends whoever waits for it, at once"
     STRUCTURED = "response_format cannot be streamed, and is refused before anything is sent"
     FAULT = "a client reports a fault as what it is, with what had arrived"
-    SEED = "the same script and plan are the same bytes"
 
 
 class BrokenLawError(AssertionError):
@@ -41,11 +41,13 @@ class BrokenLawError(AssertionError):
 
     Attributes:
         law: which one.
+        difference: how.
     """
 
     def __init__(self, law: Law, difference: str, *notes: str) -> None:
         super().__init__("\n  ".join([f"broken law {law.name}: {law}", difference, *notes]))
         self.law = law
+        self.difference = difference
 
 
 def check_typed(error: Exception) -> None:
@@ -66,14 +68,14 @@ def check_deltas(deltas: Sequence[StreamDelta], result: CompletionResult, *, end
     if finals != ([len(deltas) - 1] if ended else []):
         words = [place for place, delta in enumerate(deltas) if delta.finish_reason is not None]
         raise BrokenLawError(Law.ONE_FINAL, f"of {len(deltas)} deltas these are final: {finals} (finish reasons stand on {words})")
+    if result.message.interrupted == ended:
+        raise BrokenLawError(Law.MARKED, f"the result says interrupted={result.message.interrupted}")
     _check_finish(deltas, result)
     _check_text(deltas, result.message)
     _check_fold(deltas, result)
     _check_cumulative(deltas)
     if ended:
         check_calls(result.message.tool_calls or [])
-    if result.message.interrupted == ended:
-        raise BrokenLawError(Law.MARKED, f"the result says interrupted={result.message.interrupted}")
 
 
 def _check_finish(deltas: Sequence[StreamDelta], result: CompletionResult) -> None:
@@ -121,7 +123,7 @@ def _continues(old: ToolCall, new: ToolCall) -> bool:
     """Whether a call is an earlier one with more of it."""
     same = (not old.id or new.id.startswith(old.id)) and new.name.startswith(old.name)
     if old.raw_arguments is None:
-        return same and new.raw_arguments is None and new.arguments == old.arguments
+        return same and (new.raw_arguments is not None or new.arguments == old.arguments)  # `{}` may go on to be `{}}`
     return same and (new.raw_arguments is None or new.raw_arguments.startswith(old.raw_arguments))
 
 
@@ -133,7 +135,7 @@ def check_calls(calls: Sequence[ToolCall]) -> None:
     for call in calls:
         parsed = call.arguments_error is None and call.raw_arguments is None
         kept = call.arguments_error is not None and call.raw_arguments is not None and not call.arguments
-        if not isinstance(call.arguments, dict) or not (parsed or kept):
+        if not is_object(call.arguments) or not (parsed or kept):
             raise BrokenLawError(Law.ARGUMENTS, f"{call} is neither")
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from json import JSONDecoder
 
 from ecs_agent.errors import ErrorKind, ProviderError
 from ecs_agent.providers.script import Answer, Script, script_of
 from ecs_agent.streaming.json_edge import is_object
-from ecs_agent.testing.chat_wire import WireEvent, parsed, wire_of
+from ecs_agent.testing.chat_wire import WireEvent, parsed, refusal_kind, wire_of
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.types import CompletionResult, FinishReason, StreamDelta, ToolCall, Usage
 
@@ -94,8 +95,9 @@ class Outcome:
         return None
 
     def _partial_calls(self, ending: Ending, calls: Sequence[ToolCall]) -> str | None:
-        """Of an answer that broke off no call is run; those that are reported must be whole ones."""
-        whole = [_facts(call) for call in _finished(self.script, None)[: ending.begun] if call.arguments_error is None]
+        """Of an answer that broke off no call is run; those that are reported must be whole ones, as far as could be known."""
+        begun = [step for step in self.script.in_order if isinstance(step, ToolCall)][: ending.begun]
+        whole = [(call.name, _first_object(call), None, False) for call in begun]
         for call in calls:
             if _facts(call) not in whole:
                 return f"the partial result holds {call}, which had not arrived whole"
@@ -111,8 +113,9 @@ def expected_outcome(answer: Answer, plan: FaultPlan, *, lossy: bool = False) ->
         lossy: the answer came over a real connection, where a reset may destroy what its reader has not read yet.
     """
     script = script_of(answer)
-    if plan.refuse is not None:
-        kinds = [plan.refuse, *([ErrorKind.CONNECTION] if lossy and plan.refuse is ErrorKind.STREAM_INTERRUPTED else [])]
+    refused = refusal_kind(script, plan)
+    if refused is not None:
+        kinds = [refused, *([ErrorKind.CONNECTION] if lossy and refused is ErrorKind.STREAM_INTERRUPTED else [])]
         return Outcome(script, plan, tuple(Ending(kind) for kind in kinds))
     events = [item for item in wire_of(script, plan) if isinstance(item, WireEvent)]
     arrived, perhaps = _arrived(events, plan.cut_at_byte)
@@ -130,6 +133,8 @@ def _arrived(events: Sequence[WireEvent], cut: int | None) -> tuple[int, int]:
         return len(events), len(events)
     end = 0
     for number, event in enumerate(events):
+        if cut <= end:
+            return number, number
         if cut < end + len(event.raw):
             return number, number + (cut >= end + event.data_end)
         end += len(event.raw)
@@ -163,6 +168,17 @@ def _finished_call(call: ToolCall, finish: FinishReason | None) -> ToolCall:
     if is_object(found):
         return ToolCall(call.id, call.name, found)
     return ToolCall(call.id, call.name, raw_arguments=call.raw_arguments, arguments_error="not a JSON object")
+
+
+def _first_object(call: ToolCall) -> object:
+    """The arguments as they are when their text is first a JSON object; what comes after that makes them invalid again."""
+    if call.raw_arguments is None:
+        return call.arguments
+    text = call.raw_arguments.lstrip()
+    try:
+        return JSONDecoder().raw_decode(text)[0] if text.startswith("{") else None
+    except ValueError:
+        return None
 
 
 def _facts(call: ToolCall) -> tuple[object, ...]:

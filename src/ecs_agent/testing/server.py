@@ -70,6 +70,11 @@ class LoopbackServer:
         if self._failures:
             raise self._failures.pop()
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether it was started and not closed."""
+        return self._server is not None and self._server.is_serving()
+
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.get_running_loop().create_task(self._converse(reader, writer))
         self._serving[task] = writer
@@ -136,6 +141,7 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
             if piece:
                 writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                 await writer.drain()
+                await asyncio.sleep(0)  # a client in the same loop reads the pieces one by one
         else:
             await writer.drain()
             await asyncio.sleep(piece)

@@ -1,0 +1,72 @@
+"""The pytest plugin, in runs of its own: what a user's test sees, and what a user's run pays."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PLUGIN = "ecs_agent.testing.pytest_plugin"
+TESTS = """
+import asyncio
+
+import pytest
+
+from ecs_agent.providers import FakeProvider, OpenAIProvider
+from ecs_agent.types import Message
+
+
+def test_by_hand(model_server):
+    async def main():
+        async with model_server("Hello.", by="character") as server, OpenAIProvider("k", server.base_url, "m") as provider:
+            assert (await provider.complete([Message("user", "Hi")])).message.content == "Hello."
+    asyncio.run(main())
+
+
+@pytest.mark.asyncio
+async def test_with_a_plugin(model_server, stream_laws):
+    async with model_server("Hello.") as server, OpenAIProvider("k", server.base_url, "m") as provider:
+        await stream_laws(provider, deterministic=True)
+
+
+@pytest.mark.asyncio
+async def test_faults(fault_laws):
+    await fault_laws(lambda url: OpenAIProvider("k", url, "m", read_timeout=0.2), plans=[])
+
+
+def test_broken(stream_laws):
+    asyncio.run(stream_laws(FakeProvider([])))
+
+
+@pytest.mark.asyncio
+async def test_left_open(model_server):
+    await model_server("Hello.").__aenter__()
+"""
+
+
+def test_its_fixtures_serve_tests_with_and_without_an_async_plugin(tmp_path: Path) -> None:
+    (tmp_path / "test_user.py").write_text(TESTS)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", PLUGIN, "-p", "pytest_asyncio.plugin", "-p", "no:cacheprovider", "test_user.py"]
+    alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    assert "1 failed, 4 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "broken law COMPLETE: an answer that nothing disturbs reaches its final delta" in done.stdout
+    assert "a model server was left open" in done.stdout
+
+
+def test_a_run_that_does_not_use_it_pays_nothing() -> None:
+    code = f"import sys, json, pytest; before = set(sys.modules); import {PLUGIN}; print(json.dumps(sorted(set(sys.modules) - before)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert [name for name in json.loads(done.stdout) if name.startswith("ecs_agent")] == ["ecs_agent", "ecs_agent.testing", PLUGIN]
+    assert "asyncio" not in json.loads(done.stdout)
+
+
+def test_pytest_finds_it() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["project"]
+    assert project["entry-points"]["pytest11"] == {"ecs_agent": PLUGIN}
+    assert pytest.importorskip(PLUGIN).model_server
