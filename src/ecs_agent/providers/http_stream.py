@@ -74,39 +74,47 @@ class HTTPDeltaSource:
     async def read(self) -> Sequence[StreamDelta]:
         """The deltas of the next bytes that hold any; empty at the end."""
         while not self._closed:
-            error = self._error or self._decoder.error
+            now = self._loop.time()
+            error = self._error or self._decoder.error or self._too_late(now)
             if error is not None:
-                await self.aclose()
+                self.abort()
                 raise self._sign(error)
             if self._decoder.phase is DecoderPhase.ENDED:
-                await self.aclose()
+                self.abort()
                 break
-            deltas = await self._next()
+            self._waiting_since = now
+            if self._timer is None:
+                self._arm(now)
+            try:
+                data = await self._response.read()
+            except StreamInterruptedError as lost:
+                deltas: Sequence[StreamDelta] = self._lost(lost)
+            else:
+                deltas = self._decoded(data, now)
+            finally:
+                self._waiting_since = None
             if deltas:
                 return deltas
         return ()
 
-    async def _next(self) -> list[StreamDelta]:
-        now = self._loop.time()
-        if self._ends_at is not None and now >= self._ends_at and self._decoder.phase is DecoderPhase.OPEN:
-            if self._is_last_read:
-                self._error = self._expired("total_timeout")
-                return []
-            self._is_last_read = True
-        self._waiting_since = now
-        if self._timer is None:
-            self._arm(now)
-        try:
-            data = await self._response.read()
-        except StreamInterruptedError as lost:
-            return self._lost(lost)
-        finally:
-            self._waiting_since = None
+    def _too_late(self, now: float) -> ProviderTimeoutError | None:
+        """The error of an answer that takes longer than `total` although nobody waits: one more read is answered with what is there."""
+        if self._ends_at is None or now < self._ends_at or self._decoder.phase is not DecoderPhase.OPEN:
+            return None
+        was_last, self._is_last_read = self._is_last_read, True
+        return self._expired("total_timeout") if was_last else None
+
+    def _decoded(self, data: bytes, since: float) -> Sequence[StreamDelta]:
+        decoder = self._decoder
         if not data:
-            return self._decoder.eof()
-        at_an_edge = not self._seen_content or self._decoder.phase is DecoderPhase.TAIL
-        deltas = self._fed_at_an_edge(data, now) if at_an_edge else self._decoder.feed(data)
-        if self._decoder.phase is DecoderPhase.TAIL:
+            return decoder.eof()
+        if self._seen_content and decoder.phase is DecoderPhase.OPEN:
+            deltas = decoder.feed(data)
+            if decoder.phase is DecoderPhase.OPEN:
+                return deltas
+        else:
+            deltas = self._fed_at_an_edge(data, since)
+        if decoder.phase is DecoderPhase.TAIL:
             self._arm(self._loop.time())
         return deltas
 

@@ -28,6 +28,8 @@ from ecs_agent.streaming.sse import Item, Run, SSEDecoder, StrayLine
 from ecs_agent.types import FinishReason, Part, StreamDelta, TokenLogprob, Usage
 
 MAX_BODY: Final = 32 * 1024 * 1024
+FEW: Final = 8
+"""So many events are read one by one where not all of them are text; more are halved, as most of them may still be."""
 _KEEP_ALIVE: Final = frozenset({"", "ping", "keep-alive", "keepalive", "heartbeat", ": keep-alive", ":keep-alive"})
 
 
@@ -52,7 +54,7 @@ class ChatDecoder:
         self._raw_finish: str | None = None
         self._usage: Usage | None = None
         self._seen = False
-        self._in_text = True  # whether the next events are likely to be new text and nothing else
+        self._in_text = True  # whether the next events are expected to be new text and nothing else, and may be read so
         if content_type.partition(";")[0].strip().lower() == "text/html":
             self._fail(_page())
 
@@ -64,7 +66,7 @@ class ChatDecoder:
         if self.phase is DecoderPhase.ENDED:
             return deltas
         try:
-            items = self._sse.feed_runs(self._beginning.feed(data))
+            items = self._sse.feed_runs(data if self._beginning.whole is None else self._beginning.feed(data))
             if len(items) == 1 and isinstance(run := items[0], Run) and (texts := self._texts(run)):
                 return texts
             self._take(items, deltas)
@@ -140,22 +142,26 @@ class ChatDecoder:
 
     def _texts(self, run: Run) -> TextDeltas:
         """The deltas of a run if it is new text and nothing else; none if it is more, or says nothing."""
-        if not self._in_text or self.phase is not DecoderPhase.OPEN or self._surrogates.active:
+        if not self._in_text:
             return TextDeltas()
         texts = TextDeltas([StreamDelta(text) for chunk in plain_chunks(run) if (text := chunk.choices[0].delta.content)])
         self._seen = self._seen or bool(texts)
         return texts
 
     def _run(self, run: Run, deltas: list[StreamDelta]) -> None:
-        """Many events at once: as texts while that is all they are, else one by one."""
+        """Many events at once: as texts as far as that is all they are, else one by one."""
         texts = self._texts(run)
-        deltas += texts
         if texts:
-            return
-        for data in run.lines.split(b"\n"):
-            self._event("message", data, deltas)
-            if self.phase is DecoderPhase.ENDED:
-                return
+            deltas += texts
+        elif self._in_text and run.events > FEW:
+            for half in run.halves():
+                if self.phase is not DecoderPhase.ENDED:
+                    self._run(half, deltas)
+        else:
+            for data in run.lines.split(b"\n"):
+                self._event("message", data, deltas)
+                if self.phase is DecoderPhase.ENDED:
+                    return
 
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         chunk = chunk_of(data)
@@ -237,8 +243,10 @@ class ChatDecoder:
                 made.tool_calls = self._calls.view()
         if made.content or made.reasoning or made.refusal or made.tool_fragments or made.parts or logprobs:
             self._seen = True
-            self._in_text = made.content is not None
+            self._in_text = made.content is not None and self.phase is DecoderPhase.OPEN
             deltas.append(made)
+        if self._surrogates.active:
+            self._in_text = False  # the half that waits comes before what comes next
 
     def _parts(self, delta: Delta) -> tuple[Part, ...]:
         return (*images_of(delta.images), *self._citations.annotated(delta.annotations))
@@ -254,6 +262,7 @@ class ChatDecoder:
             self._finish = next((FINISH[reading] for reading in words if reading in FINISH), None)
             self._raw_finish = word
             self.phase = DecoderPhase.TAIL
+            self._in_text = False
 
     def _end(self, deltas: list[StreamDelta]) -> None:
         finish = "tool_calls" if self._finish == "stop" and len(self._calls) else self._finish

@@ -50,6 +50,15 @@ class Run(Struct, frozen=True, gc=False):
     lines: bytes
     events: int
 
+    def halves(self) -> tuple[Run, Run]:
+        """Two runs of about the same size; it must hold more than one event."""
+        middle = len(self.lines) // 2
+        cut = self.lines.find(b"\n", middle)
+        cut = cut if cut >= 0 else self.lines.rfind(b"\n", 0, middle)
+        first = self.lines[:cut]
+        events = first.count(b"\n") + 1
+        return Run(first, events), Run(self.lines[cut + 1 :], self.events - events)
+
 
 class StrayLine(Struct, frozen=True, gc=False):
     """A line that is no field of the protocol."""
@@ -80,6 +89,7 @@ class SSEDecoder:
         "_event",
         "_failed",
         "_id",
+        "_is_between_events",
         "_max_bytes",
         "_start",
         "_stray_room",
@@ -99,6 +109,7 @@ class SSEDecoder:
         self._event = ""
         self._id = ""
         self._failed: str | None = None
+        self._is_between_events = False  # whether the next bytes begin an event about which nothing is known yet
         self._stray_room = _STRAY_BYTES
         self.last_event_id = ""
         self.retry: int | None = None
@@ -126,9 +137,12 @@ class SSEDecoder:
         Raises:
             MalformedResponseError: a line or an event is larger than the limit.
         """
+        if self._is_between_events and data.endswith(b"}\n\n") and b"\r" not in data and (run := self._as_run(data[:-2])) is not None:
+            return [run]
         items: list[Item] = []
         if self._failed is None:
             self._take(data, items)
+            self._is_between_events = not (self._tail or self._data or self._event or self._id or self._after_cr or self._failed)
         if self._failed is not None and not items:
             raise MalformedResponseError(self._failed)
         return items
@@ -204,30 +218,24 @@ class SSEDecoder:
     def _as_run(self, blocks: bytes) -> Run | None:
         """These events as a run, if they can be one and nothing that came before has a say in them."""
         start = b"data: {" if blocks[5:6] == b" " else b"data:{"
-        if self._data or self._event or self._id or len(blocks) > self._max_bytes or not (blocks.startswith(start) and blocks[-1:] == b"}"):
+        if self._data or self._event or self._id or len(blocks) > self._max_bytes or not (blocks.startswith(start) and blocks.endswith(b"}")):
             return None
         lines = blocks.replace(b"}\n\n" + start, b"}\n{")
         joints = (len(blocks) - len(lines)) // len(start)
         return Run(lines[len(start) - 1 :], joints + 1) if lines.count(b"\n") == joints else None
 
     def _blocks(self, blocks: bytes, items: list[Item]) -> None:
-        """Event by event; but what follows the first may be a run after all, as when only the end of an event was left over."""
-        first, blank, others = blocks.partition(b"\n\n")
-        self._block(first, items)
-        run = self._as_run(others) if blank and self._failed is None else None
-        if run is not None:
-            items.append(run)
-        elif blank:
-            for block in others.split(b"\n\n"):
-                self._block(block, items)
-
-    def _block(self, block: bytes, items: list[Item]) -> None:
-        run = self._as_run(block) if self._failed is None else None
-        if run is not None:
-            items.append(run)
-        else:
+        """Event by event; neighbours that are plain still make a run."""
+        plain: list[bytes] = []
+        for block in blocks.split(b"\n\n"):
+            run = self._as_run(block) if self._failed is None else None
+            if run is not None:
+                plain.append(run.lines)
+                continue
+            _add_run(plain, items)
             self._lines(block, items)
             self._dispatch(items)
+        _add_run(plain, items)
 
     def _lines(self, text: bytes, items: list[Item]) -> None:
         for line in text.split(b"\n"):
@@ -285,6 +293,12 @@ class SSEDecoder:
         self._tail.clear()
         self._data = []
         self._failed = f"The server sent {what} of more than {self._max_bytes} bytes; the answer was given up."
+
+
+def _add_run(plain: list[bytes], items: list[Item]) -> None:
+    if plain:
+        items.append(Run(b"\n".join(plain), len(plain)))
+        plain.clear()
 
 
 def _events(items: list[Item]) -> Iterator[ServerSentEvent]:

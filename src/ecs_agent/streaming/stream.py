@@ -6,10 +6,10 @@ Nothing stands between it and the socket but its source: all deltas of one read 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol, Self
+from operator import length_hint
+from typing import NoReturn, Protocol, Self
 
 from ecs_agent.errors import ProviderError, StreamInterruptedError
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
@@ -58,8 +58,8 @@ class CompletionStream:
         self._clock = clock
         self._fold = Fold()
         self._batch: Sequence[StreamDelta] = ()  # the deltas of the last read
+        self._ready: Iterator[StreamDelta] = iter(())  # those of them that have not been handed out
         self._folded = 0  # so many of them are in the fold
-        self._ready: deque[StreamDelta] = deque()  # those of them that have not been handed out
         self._watch = Stopwatch(clock() if started is None else started)
         self._reading = False
         self._closed = False
@@ -69,17 +69,9 @@ class CompletionStream:
         return self
 
     async def __anext__(self) -> StreamDelta:
-        if not self._ready:
-            await self._fill()
-        return self._ready.popleft()
-
-    async def _fill(self) -> None:
-        if self._closed:
-            raise StopAsyncIteration
-        if self._reading:
-            raise RuntimeError("this stream is already being read by another task; a stream has one reader")
-        self._reading = True
-        self._catch_up()
+        for delta in self._ready:
+            return delta
+        self._begin_to_read()
         try:
             deltas = await self._source.read()
         except ProviderError as error:
@@ -95,11 +87,21 @@ class CompletionStream:
             self._reading = False
         if self._aborted:
             raise StopAsyncIteration
-        if deltas:
-            self._watch.note(self._clock(), len(deltas))
-            self._batch, self._folded = deltas, 0
-            self._ready.extend(deltas)
-            return
+        if not deltas:
+            await self._end()
+        self._watch.note(self._clock(), len(deltas))
+        self._batch, self._folded, self._ready = deltas, 0, iter(deltas)
+        return next(self._ready)
+
+    def _begin_to_read(self) -> None:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._reading:
+            raise RuntimeError("this stream is already being read by another task; a stream has one reader")
+        self._reading = True
+        self._catch_up()
+
+    async def _end(self) -> NoReturn:
         await self.aclose()
         if not self._fold.complete:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
@@ -107,7 +109,7 @@ class CompletionStream:
 
     def _catch_up(self) -> None:
         """Fold what was handed out since the last time: once a read, or when the result is asked for, and not at each delta."""
-        handed_out = len(self._batch) - len(self._ready)
+        handed_out = len(self._batch) - length_hint(self._ready)
         if handed_out > self._folded:
             whole = handed_out - self._folded == len(self._batch)
             self._fold.extend(self._batch if whole else self._batch[self._folded : handed_out])
@@ -156,8 +158,7 @@ class CompletionStream:
         self._closed = True
         self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
         self._catch_up()
-        self._batch, self._folded = (), 0
-        self._ready.clear()
+        self._batch, self._folded, self._ready = (), 0, iter(())
         return True
 
     async def __aenter__(self) -> Self:

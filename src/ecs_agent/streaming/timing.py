@@ -8,39 +8,49 @@ from ecs_agent.types import Timing, Usage
 
 _SMALLEST = 1e-6
 _STEP = math.log(1.08)
+_COUNT_AT = 128
 
 
 class Stopwatch:
-    """Notes when deltas arrive; one call per read, not per delta.
+    """Notes when deltas arrive; one call per read, not per delta. The arrivals are counted some hundred at a time.
 
     Args:
         started: when the request was sent, in seconds.
     """
 
-    __slots__ = ("_deltas", "_first", "_gaps", "_last", "_max", "_started")
+    __slots__ = ("_arrivals", "_deltas", "_first", "_gaps", "_last", "_max", "_started")
 
     def __init__(self, started: float) -> None:
         self._started = started
         self._first: float | None = None
         self._last = started
         self._deltas = 0
+        self._arrivals: list[float] = []
         self._gaps: dict[int, int] = {}
         self._max = 0.0
 
     def note(self, now: float, deltas: int) -> None:
         """So many deltas arrived now."""
-        if self._first is None:
-            self._first = now
-        else:
-            gap = now - self._last
-            bucket = int(math.log(gap / _SMALLEST) / _STEP) if gap > _SMALLEST else 0
-            self._gaps[bucket] = self._gaps.get(bucket, 0) + 1
-            self._max = max(self._max, gap)
-        self._last = now
         self._deltas += deltas
+        self._arrivals.append(now)
+        if len(self._arrivals) >= _COUNT_AT:
+            self._count()
+
+    def _count(self) -> None:
+        for now in self._arrivals:
+            if self._first is None:
+                self._first = now
+            else:
+                gap = now - self._last
+                bucket = int(math.log(gap / _SMALLEST) / _STEP) if gap > _SMALLEST else 0
+                self._gaps[bucket] = self._gaps.get(bucket, 0) + 1
+                self._max = max(self._max, gap)
+            self._last = now
+        self._arrivals.clear()
 
     def timing(self, usage: Usage | None) -> Timing:
         """The figures so far."""
+        self._count()
         if self._first is None:
             return Timing()
         spread = self._last - self._first
