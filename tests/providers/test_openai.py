@@ -87,6 +87,17 @@ async def test_tool_calls_arrive_whole() -> None:
     assert stream.result().finish_reason == "tool_calls"
 
 
+async def test_calls_without_ids_get_ids_of_their_own_in_each_turn() -> None:
+    nameless = [chunk({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}), chunk(finish="tool_calls"), b"data: [DONE]\n\n"]
+    history = [Message("user", "go")]
+    async with LoopbackServer([Reply(nameless)]) as server, OpenAIProvider(base_url=server.base_url, model="m") as provider:
+        for _ in range(3):
+            answer = (await provider.complete(history)).message
+            history += [answer, *[Message("tool", "done", tool_call_id=call.id) for call in answer.tool_calls or ()]]
+    ids = [message.tool_call_id for message in history if message.role == "tool"]
+    assert len(ids) == len(set(ids)) == 3
+
+
 async def test_usage_is_not_asked_for_again_where_a_server_refuses_to_be_asked() -> None:
     refusal = error_reply(400, "Unrecognized request argument supplied: stream_options")
     async with LoopbackServer([refusal, chat_reply("ok"), chat_reply("ok")]) as server, provider_for(server) as provider:

@@ -53,8 +53,8 @@ class WireCodec(Protocol):
         """The request's JSON."""
         ...
 
-    def decoder(self, content_type: str) -> StreamDecoder:
-        """A decoder for one body of status 200."""
+    def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
+        """A decoder for the body of status 200 that answers a request."""
         ...
 
     def withdraw(self, error: ProviderError) -> bool:
@@ -152,7 +152,7 @@ class HTTPProvider:
         started = loop.time()
         try:
             response = await self._sent(request, limits, sign)
-            decoder = self._codec.decoder(response.headers.get("content-type", ""))
+            decoder = self._codec.decoder(response.headers.get("content-type", ""), request)
             sign = partial(sign, request_id=request_id_of(response.headers))
             source = HTTPDeltaSource(response, decoder, limits, started, release, sign)
         except BaseException:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from ecs_agent.errors import BadRequestError, ProviderError
 from ecs_agent.providers.http import HTTPProvider
@@ -15,7 +16,7 @@ from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.providers.transport import Transport
 from ecs_agent.streaming.decoder import StreamDecoder
-from ecs_agent.types import JsonObject
+from ecs_agent.types import JsonObject, Message
 
 
 class OpenAIChatCodec:
@@ -34,9 +35,9 @@ class OpenAIChatCodec:
         """The request's JSON."""
         return encode_request(request, include_usage=self._include_usage and request.stream)
 
-    def decoder(self, content_type: str) -> StreamDecoder:
-        """A decoder for one body."""
-        return ChatDecoder(content_type)
+    def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
+        """A decoder for the body that answers a request."""
+        return ChatDecoder(content_type, call_id=partial(missing_id, request.messages))
 
     def withdraw(self, error: ProviderError) -> bool:
         """Stop asking for usage where that is what was refused."""
@@ -45,6 +46,12 @@ class OpenAIChatCodec:
             self._include_usage = False
             return True
         return False
+
+
+def missing_id(messages: Sequence[Message], slot: int) -> str:
+    """The id of a call that came without one: unique in the conversation, as it counts the turns before and the calls of this one."""
+    turn = 1 + sum(message.role == "assistant" for message in messages)
+    return f"call_{turn}_{slot}"
 
 
 class OpenAIProvider(HTTPProvider):
