@@ -189,8 +189,9 @@ class CompletionResult:
 class RetryConfig:
     """When and how long `RetryProvider` waits: attempt n waits base + U(0, base), base = clamp(multiplier * 2**(n-1), min_wait, max_wait).
 
-    The sum is capped at `max_wait`; without `jitter` it is base. A Retry-After of the server replaces it. All times in seconds;
-    `max_elapsed` bounds the whole call, None means no bound. `max_attempts` counts the first one.
+    The sum is capped at `max_wait`; without `jitter` it is base. A Retry-After of the server replaces it. All times are seconds.
+    `max_attempts` counts the first one. No attempt begins later than `max_elapsed` after the first, None means no bound; how long an attempt
+    itself may take, its provider's limits say.
     """
 
     max_attempts: int = 3
