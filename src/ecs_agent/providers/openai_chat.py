@@ -20,6 +20,7 @@ from ecs_agent.providers.openai_chat_calls import CallSlots
 from ecs_agent.providers.openai_chat_chunk import NOT_JSON, Chunk, Delta, chunk_of, lenient, parsed, plain_chunks
 from ecs_agent.providers.openai_chat_fields import FINISH, FINISH_ERRORS, NO_FINISH, Surrogates, finish_words, logprobs_of, texts_of, usage_of
 from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, holds_opaque, images_of
+from ecs_agent.providers.openai_chat_template import TextTemplate
 from ecs_agent.streaming.body import BodyBeginning
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.fold import TextDeltas
@@ -44,7 +45,8 @@ class ChatDecoder:
     def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format) -> None:
         self.phase = DecoderPhase.OPEN
         self.error: ProviderError | None = None
-        self._sse = SSEDecoder(MAX_BODY)
+        self._template = TextTemplate()
+        self._sse = SSEDecoder(MAX_BODY, self._recognised)
         self._beginning = BodyBeginning(content_type)
         self._calls = CallSlots(call_id)
         self._surrogates = Surrogates()
@@ -67,7 +69,7 @@ class ChatDecoder:
             return deltas
         try:
             items = self._sse.feed_runs(data if self._beginning.whole is None else self._beginning.feed(data))
-            if len(items) == 1 and isinstance(run := items[0], Run) and (texts := self._texts(run)):
+            if len(items) == 1 and isinstance(texts := items[0], TextDeltas):
                 return texts
             self._take(items, deltas)
         except MalformedResponseError as error:
@@ -118,7 +120,9 @@ class ChatDecoder:
 
     def _take(self, items: Sequence[Item], deltas: list[StreamDelta]) -> None:
         for item in items:
-            if isinstance(item, Run):
+            if isinstance(item, TextDeltas):
+                deltas += item
+            elif isinstance(item, Run):
                 self._run(item, deltas)
             elif isinstance(item, StrayLine):
                 self._stray(item.text)
@@ -140,12 +144,19 @@ class ChatDecoder:
 
     # Events
 
+    def _recognised(self, blocks: bytes) -> TextDeltas | None:
+        texts = self._template.texts(blocks) if self._in_text else None
+        if texts:
+            self._seen = True
+        return texts
+
     def _texts(self, run: Run) -> TextDeltas:
         """The deltas of a run if it is new text and nothing else; none if it is more, or says nothing."""
-        if not self._in_text:
-            return TextDeltas()
-        texts = TextDeltas([StreamDelta(text) for chunk in plain_chunks(run) if (text := chunk.choices[0].delta.content)])
-        self._seen = self._seen or bool(texts)
+        chunks = plain_chunks(run) if self._in_text else []
+        texts = TextDeltas([StreamDelta(text) for chunk in chunks if (text := chunk.choices[0].delta.content)])
+        if texts:
+            self._seen = True
+            self._template.learn(run, chunks[-1].choices[0].delta.content)
         return texts
 
     def _run(self, run: Run, deltas: list[StreamDelta]) -> None:

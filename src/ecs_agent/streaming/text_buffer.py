@@ -11,28 +11,30 @@ JOIN_AT: Final = 8192
 class TextBuffer:
     """A text in pieces; true when there are any."""
 
-    __slots__ = ("_pieces",)
+    __slots__ = ("_blocks", "_recent")
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
+        self._blocks: list[str] = []
+        self._recent: list[str] = []
 
     def append(self, text: str) -> None:
         """Take the next piece."""
-        self._pieces.append(text)
-        if len(self._pieces) >= JOIN_AT:
+        self._recent.append(text)
+        if len(self._recent) >= JOIN_AT:
             self._join()
 
     def extend(self, texts: list[str]) -> None:
         """Take the next pieces."""
-        self._pieces += texts
-        if len(self._pieces) >= JOIN_AT:
+        self._recent += texts
+        if len(self._recent) >= JOIN_AT:
             self._join()
 
     def _join(self) -> None:
-        self._pieces[:] = ["".join(self._pieces)]
+        self._blocks.append("".join(self._recent))
+        self._recent.clear()
 
     def __bool__(self) -> bool:
-        return bool(self._pieces)
+        return bool(self._blocks or self._recent)
 
     def __str__(self) -> str:
-        return "".join(self._pieces)
+        return "".join([*self._blocks, *self._recent])
