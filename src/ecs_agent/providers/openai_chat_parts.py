@@ -147,13 +147,17 @@ class Citations:
     """The sources of an answer: annotations that come with the text, and lists that come with every chunk and of which the last counts."""
 
     def __init__(self) -> None:
-        self._annotated: list[CitationPart] = []
+        self._annotated: set[tuple[str, str, str, int | None, int | None]] = set()
         self._listed: list[CitationPart] = []
 
     def annotated(self, found: Any) -> list[CitationPart]:
         """The new ones among a delta's annotations."""
-        new = [part for part in _citations(found) if part not in self._annotated]
-        self._annotated += new
+        new: list[CitationPart] = []
+        for part in _citations(found):
+            said = (part.url, part.title, part.quote, part.start, part.end)
+            if said not in self._annotated:
+                self._annotated.add(said)
+                new.append(part)
         return new
 
     def listed(self, citations: Any, search_results: Any) -> None:
@@ -162,7 +166,7 @@ class Citations:
 
     def rest(self) -> list[CitationPart]:
         """What the lists name beyond the annotations."""
-        known = {part.url for part in self._annotated}
+        known = {url for url, *_ in self._annotated}
         return [part for part in self._listed if part.url not in known]
 
 
