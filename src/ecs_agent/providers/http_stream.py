@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ecs_agent.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
 from ecs_agent.streaming.decoder import DecoderPhase, StreamDecoder
@@ -13,6 +13,10 @@ from ecs_agent.types import StreamDelta
 
 if TYPE_CHECKING:
     from ecs_agent.providers.transport import TransportResponse
+
+
+DRAIN: Final = 0.1
+"""Seconds to wait for the end of a body whose answer has ended; after that its connection is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class HTTPDeltaSource:
                 self.abort()
                 raise self._sign(error)
             if self._decoder.phase is DecoderPhase.ENDED:
+                await self._drain()
                 self.abort()
                 break
             self._waiting_since = now
@@ -96,6 +101,15 @@ class HTTPDeltaSource:
             if deltas:
                 return deltas
         return ()
+
+    async def _drain(self) -> None:
+        """Read what is left of the body, nearly always nothing: a connection that was read to its end serves the next request."""
+        try:
+            async with asyncio.timeout(DRAIN):
+                while await self._response.read():
+                    pass
+        except (TimeoutError, StreamInterruptedError):
+            pass  # the answer is complete all the same
 
     def _too_late(self, now: float) -> ProviderTimeoutError | None:
         """The error of an answer that takes longer than `total` although nobody waits: one more read is answered with what is there."""

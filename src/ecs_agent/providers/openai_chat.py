@@ -29,8 +29,6 @@ from ecs_agent.streaming.sse import Item, Run, SSEDecoder, StrayLine
 from ecs_agent.types import FinishReason, Part, StreamDelta, TokenLogprob, Usage
 
 MAX_BODY: Final = 32 * 1024 * 1024
-FEW: Final = 8
-"""So many events are read one by one where not all of them are text; more are halved, as most of them may still be."""
 _KEEP_ALIVE: Final = frozenset({"", "ping", "keep-alive", "keepalive", "heartbeat", ": keep-alive", ":keep-alive"})
 
 
@@ -146,33 +144,37 @@ class ChatDecoder:
 
     def _recognised(self, blocks: bytes) -> TextDeltas | None:
         texts = self._template.texts(blocks) if self._in_text else None
-        if texts:
-            self._seen = True
-        return texts
-
-    def _texts(self, run: Run) -> TextDeltas:
-        """The deltas of a run if it is new text and nothing else; none if it is more, or says nothing."""
-        chunks = plain_chunks(run) if self._in_text else []
-        texts = TextDeltas([StreamDelta(text) for chunk in chunks if (text := chunk.choices[0].delta.content)])
-        if texts:
-            self._seen = True
-            self._template.learn(run, chunks[-1].choices[0].delta.content)
+        self._seen = self._seen or bool(texts)
         return texts
 
     def _run(self, run: Run, deltas: list[StreamDelta]) -> None:
         """Many events at once: as texts as far as that is all they are, else one by one."""
-        texts = self._texts(run)
+        if self._said(run, deltas):
+            return
+        if run.events == 1:
+            self._event("message", run.lines, deltas)
+            return
+        at, end = 0, len(run.lines)
+        while at < end and self.phase is not DecoderPhase.ENDED:
+            texts, at = self._template.leading(run, at) if self._in_text else (TextDeltas(), at)
+            if texts:
+                self._seen = True
+                deltas += texts
+            if at < end:
+                line = run.line_at(at)
+                at += len(line) + 1
+                if not self._said(Run(line, 1, run.field), deltas):
+                    self._event("message", line, deltas)
+
+    def _said(self, run: Run, deltas: list[StreamDelta]) -> bool:
+        """Whether a run is new text and nothing else; its deltas are handed out then, and the next events may be recognised by it."""
+        chunks = plain_chunks(run) if self._in_text else []
+        texts = [text for chunk in chunks if (text := chunk.choices[0].delta.content)]
         if texts:
-            deltas += texts
-        elif self._in_text and run.events > FEW:
-            for half in run.halves():
-                if self.phase is not DecoderPhase.ENDED:
-                    self._run(half, deltas)
-        else:
-            for data in run.lines.split(b"\n"):
-                self._event("message", data, deltas)
-                if self.phase is DecoderPhase.ENDED:
-                    return
+            self._seen = True
+            deltas += [StreamDelta(text) for text in texts]
+            self._template.learn(run, chunks[-1].choices[0].delta.content)
+        return bool(texts)
 
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         chunk = chunk_of(data)

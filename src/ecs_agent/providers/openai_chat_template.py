@@ -26,40 +26,51 @@ _PROBE: Final = "a text that no other field holds"
 class TextTemplate:
     """Beginning and end of a stream's plain events."""
 
-    __slots__ = ("_attempts", "_beginning", "_end", "_joint")
+    __slots__ = ("_attempts", "_beginning", "_end", "_field")
 
     def __init__(self) -> None:
         self._attempts = ATTEMPTS
+        self._field = b""
         self._beginning = b""
         self._end = b""
-        self._joint = b""
 
     def texts(self, blocks: bytes) -> TextDeltas | None:
         """The deltas of whole events, given as their bytes up to the last blank line; None if they are not known to be text and nothing else."""
-        pieces = self._pieces(blocks)
-        if not pieces or _ENDS_THE_TEXT.search(b"".join(pieces)) is not None:
+        if not self._end or not blocks.startswith(self._field):
             return None
-        try:
-            texts = b"\n".join(pieces).decode().split("\n")
-        except UnicodeDecodeError:
-            return None
-        self._attempts = ATTEMPTS
-        return TextDeltas([StreamDelta(text) for text in texts if text])
+        pieces, stop = self._pieces(blocks, len(self._field), b"\n\n" + self._field)
+        return _deltas(pieces) if stop == len(blocks) else None
 
-    def _pieces(self, blocks: bytes) -> list[bytes]:
-        """What stands between the beginnings and the ends, none if anything else stands anywhere. Only the texts themselves are searched."""
-        end, joint = self._end, self._joint
-        if not joint or not blocks.startswith(self._beginning):
-            return []
+    def leading(self, run: Run, start: int) -> tuple[TextDeltas, int]:
+        """The deltas of those events of a run, from the one at `start` on, that are known to be text, and where the next event begins."""
+        if not self._end:
+            return TextDeltas(), start
+        pieces, stop = self._pieces(run.lines, start, b"\n")
+        deltas = _deltas(pieces)
+        return (deltas, min(stop + 1, len(run.lines))) if pieces and deltas is not None else (TextDeltas(), start)
+
+    def _pieces(self, text: bytes, at: int, between: bytes) -> tuple[list[bytes], int]:
+        """What stands between beginnings and ends, and where the last of these events ends. Only the texts themselves are searched."""
+        beginning, end = self._beginning, self._end
+        joint = end + between + beginning
         pieces: list[bytes] = []
-        at, last = len(self._beginning), len(blocks) - len(end)
-        while (quote := blocks.find(b'"', at)) >= 0:
-            pieces.append(blocks[at:quote])
-            if blocks.startswith(joint, quote):
+        stop = at
+        if not text.startswith(beginning, at):
+            return pieces, stop
+        at += len(beginning)
+        while (quote := text.find(b'"', at)) >= 0:
+            if text.startswith(joint, quote):
+                pieces.append(text[at:quote])
+                stop = quote + len(end)
                 at = quote + len(joint)
-            else:
-                return pieces if quote == last and blocks.endswith(end) else []
-        return []
+                continue
+            after = quote + len(end)
+            if text.startswith(end, quote) and (after == len(text) or text.startswith(between, after)):
+                pieces.append(text[at:quote])
+                stop = after
+            break
+        self._attempts = ATTEMPTS if pieces else self._attempts
+        return pieces, stop
 
     def learn(self, run: Run, text: str) -> None:
         """Take the last event of a run as the template; it was decoded as plain, and `text` is its text."""
@@ -71,9 +82,19 @@ class TextTemplate:
         if found is None:  # it was written with escapes
             return
         beginning, end = line[: found.start(1)], line[found.end(1) :]
-        probe = plain_chunks(Run(beginning + _PROBE.encode() + end, 1, run.field))
+        probe = plain_chunks(Run(beginning + _PROBE.encode() + end, 1))
         if probe and probe[0].choices[0].delta.content == _PROBE:  # else that was the content of something else
-            self._beginning, self._end = run.field + beginning, end
-            self._joint = end + b"\n\n" + self._beginning
+            self._field, self._beginning, self._end = run.field, beginning, end
         if not self._attempts:
-            self._joint = b""
+            self._end = b""
+
+
+def _deltas(pieces: list[bytes]) -> TextDeltas | None:
+    """The pieces as deltas, None if any is more than plain characters."""
+    if _ENDS_THE_TEXT.search(b"".join(pieces)) is not None:
+        return None
+    try:
+        texts = b"\n".join(pieces).decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    return TextDeltas([StreamDelta(text) for text in texts if text])

@@ -61,7 +61,9 @@ class Fold:
 
     def add(self, delta: StreamDelta) -> None:
         """Take the next delta."""
-        if delta.content or delta.reasoning or delta.refusal:
+        if delta.content and self._kind == "content" and not delta.reasoning and not delta.refusal:
+            self._text.append(delta.content)
+        elif delta.content or delta.reasoning or delta.refusal:
             self._texts(delta)
         if delta.parts:
             self._close()

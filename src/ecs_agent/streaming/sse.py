@@ -53,14 +53,10 @@ class Run(Struct, frozen=True, gc=False):
     events: int
     field: bytes = b"data: "
 
-    def halves(self) -> tuple[Run, Run]:
-        """Two runs of about the same size; it must hold more than one event."""
-        middle = len(self.lines) // 2
-        cut = self.lines.find(b"\n", middle)
-        cut = cut if cut >= 0 else self.lines.rfind(b"\n", 0, middle)
-        first = self.lines[:cut]
-        events = first.count(b"\n") + 1
-        return Run(first, events, self.field), Run(self.lines[cut + 1 :], self.events - events, self.field)
+    def line_at(self, start: int) -> bytes:
+        """The line that begins there."""
+        end = self.lines.find(b"\n", start)
+        return self.lines[start:end] if end >= 0 else self.lines[start:]
 
 
 class StrayLine(Struct, frozen=True, gc=False):
@@ -227,17 +223,25 @@ class SSEDecoder:
 
     def _recognised(self, blocks: bytes) -> Run | TextDeltas | None:
         """All these events as one item, if they can be one and nothing that came before has a say in them."""
-        if self._data or self._event or self._id or len(blocks) > self._max_bytes:
+        if not self._is_clean(blocks):
             return None
         texts = self._texts(blocks) if self._texts is not None else None
         return texts if texts is not None else _as_run(blocks)
 
     def _blocks(self, blocks: bytes, items: list[Item]) -> None:
-        """Event by event; neighbours that are plain still make a run."""
+        """Event by event; neighbours that are plain still make a run. Often only the first or the last of them is not."""
+        first, _, others = blocks.partition(b"\n\n")
+        if others and not self._is_clean(blocks):
+            self._blocks(first, items)
+            blocks = others
+        most, _, last = blocks.rpartition(b"\n\n")
+        known = self._recognised(most) if most else None
+        if known is not None:
+            items.append(known)
+            blocks = last
         plain: list[Run] = []
         for block in blocks.split(b"\n\n"):
-            clean = not (self._data or self._event or self._id or self._failed) and len(block) <= self._max_bytes
-            run = _as_run(block) if clean else None
+            run = _as_run(block) if self._is_clean(block) else None
             if run is not None:
                 plain.append(run)
                 continue
@@ -245,6 +249,10 @@ class SSEDecoder:
             self._lines(block, items)
             self._dispatch(items)
         _add_run(plain, items)
+
+    def _is_clean(self, blocks: bytes) -> bool:
+        """Whether nothing that came before has a say in these events, and no limit."""
+        return not (self._data or self._event or self._id or self._failed is not None or len(blocks) > self._max_bytes)
 
     def _lines(self, text: bytes, items: list[Item]) -> None:
         for line in text.split(b"\n"):
