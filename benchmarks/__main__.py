@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from benchmarks import results
+from benchmarks.contestants import OTHERS, OURS, Contestant
 from benchmarks.importing import importing
 from benchmarks.kernel import delta_cost, idle, queries, ticks, turns
-from benchmarks.streams import many_streams, one_stream
+from benchmarks.rows import Row
+from benchmarks.streams import many_streams, memory, one_stream, paced_streams, packets
 
-GROUPS = {group.__name__: group for group in (importing, one_stream, many_streams, delta_cost, turns, ticks, queries, idle)}
+COMPARED: dict[str, Callable[[Sequence[Contestant]], list[Row]]] = {
+    group.__name__: group for group in (importing, one_stream, packets, many_streams, paced_streams, memory)
+}
+OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (delta_cost, turns, ticks, queries, idle)}
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the groups."""
-    unknown = [name for name in sys.argv[1:] if name not in GROUPS]
+    options = _parser().parse_args(arguments)
+    names = options.groups or [*COMPARED, *OWN]
+    unknown = [name for name in names if name not in COMPARED and name not in OWN]
     if unknown:
-        print(f"unknown group {unknown[0]!r}; there are: {', '.join(GROUPS)}", file=sys.stderr)
+        print(f"unknown group {unknown[0]!r}; there are: {', '.join([*COMPARED, *OWN])}", file=sys.stderr)
         return 2
-    for name in sys.argv[1:] or GROUPS:
-        for row in GROUPS[name]():
-            print(row, flush=True)
+    peers = [peer for peer in OTHERS if peer.is_installed]
+    if options.peers and not peers:
+        print("no peer is installed; install them with: make peers", file=sys.stderr)
+        return 2
+    contestants = [*OURS, *(peers if options.peers else ())]
+    busy = os.getloadavg()[0]
+    if busy > 0.5:
+        print(f"the machine is busy (load {busy:.1f}): the ratios hold better than the figures", file=sys.stderr)
+    rows: dict[str, list[Row]] = {}
+    for name in names:
+        rows[name] = COMPARED[name](contestants) if name in COMPARED else OWN[name]()
+        print(*rows[name], sep="\n", flush=True)
+    if options.save is not None:
+        command = f"python -m benchmarks {' '.join([*(['--peers'] if options.peers else []), *options.groups])}".strip()
+        found = results.gather(rows, contestants, command, busy)
+        path = Path(options.save) if options.save else results.FOLDER / f"{found.date}.json"
+        found.save(path)
+        print(f"saved as {path.name}", file=sys.stderr)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="group", help=f"any of {', '.join([*COMPARED, *OWN])}; all without one")
+    parser.add_argument("--peers", action="store_true", help="measure the installed peers as well")
+    parser.add_argument("--save", nargs="?", const="", metavar="file", help="keep the figures as JSON, in benchmarks/results unless named")
+    return parser
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.rows import Row
 from ecs_agent import Entity, Runner, World, append_message, spawn_agent, system, tool
+from ecs_agent.core import EventStream
 from ecs_agent.types import EntityId, Message, StreamDelta, ToolCall, Usage
 
 
@@ -44,7 +45,7 @@ def queries(entities: int = 100_000) -> list[Row]:
             world.add_component(entity, A())
             if number % share == 0:
                 world.add_component(entity, B())
-        name = f"query {entities} entities, {100 / share:.0f} % match"
+        name = f"query {entities:,} entities, {100 / share:.0f} % match"
         rows.append(Row(f"{name}, clean", _best(partial(world.query, A, B)), "µs"))
 
         def changed(world: World = world, entity: EntityId = created[-1]) -> None:
@@ -103,9 +104,14 @@ def turns() -> list[Row]:
     rows: list[Row] = []
     for agents in (100, 1_000, 5_000):
         cpu, memory = asyncio.run(_turns(agents))
-        rows.append(Row(f"a run with one tool call, {agents} agents", cpu, "µs CPU/agent"))
-        rows.append(Row(f"memory of an agent at rest, {agents} agents", memory, "bytes"))
+        rows.append(Row(f"a run with one tool call, {agents:,} agents", cpu, "µs CPU/agent"))
+        rows.append(Row(f"memory of an agent at rest, {agents:,} agents", memory, "bytes"))
     return rows
+
+
+async def _watch(events: EventStream) -> None:
+    async for _ in events:
+        pass
 
 
 async def _deltas(agents: int, deltas: int, watched: bool) -> float:
@@ -124,12 +130,16 @@ async def _deltas(agents: int, deltas: int, watched: bool) -> float:
     async with World() as world:
         for _ in range(agents):
             append_message(world, spawn_agent(world, provider).entity, "go")
-        events = world.events() if watched else None
+        events = world.events()
+        watching = asyncio.create_task(_watch(events)) if watched else None
+        if watching is None:
+            events.close()
         start = time.process_time()
         await Runner().run(world)
+        events.close()
+        if watching is not None:
+            await watching
         spent = time.process_time() - start
-        if events is not None:
-            events.close()
     return (spent - bare) / (agents * deltas) * 1e6
 
 
@@ -137,11 +147,11 @@ def delta_cost() -> list[Row]:
     """What an agent adds to the provider's cost of a delta."""
     return [
         Row(
-            f"agent level, {agents} agents, {'one subscriber' if watched else 'no subscriber'}",
+            f"what {agents:,} {'agents add' if agents > 1 else 'agent adds'}, {'one subscriber' if watched else 'no subscriber'}",
             asyncio.run(_deltas(agents, 200_000 // agents, watched)),
             "µs CPU/delta",
         )
-        for agents in (1, 1_000)
+        for agents in (1, 1_000, 5_000)
         for watched in (False, True)
     ]
 
@@ -163,7 +173,7 @@ def ticks() -> list[Row]:
         await Runner().run(world)
         return (time.process_time() - start) / entities * 1e6
 
-    return [Row(f"one call of a no-op entity system, {n} entities", asyncio.run(measure(n)), "µs CPU/call") for n in (1_000, 10_000)]
+    return [Row(f"one call of a no-op entity system, {n:,} entities", asyncio.run(measure(n)), "µs CPU/call") for n in (1_000, 10_000)]
 
 
 def idle() -> list[Row]:

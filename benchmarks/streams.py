@@ -1,141 +1,167 @@
-"""CPU per delta of one stream, and many paced streams, beside a raw socket and aiohttp with the same typed decode."""
+"""Streams over real sockets: what a delta costs alone and among thousands, how late it comes, and what an open stream holds in memory.
+
+All contestants read the answers of one server, in turn, round after round; a figure is the median of its rounds.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import statistics
-import time
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 
-import msgspec
-
+from benchmarks.contestants import AGENT, FLOOR, OURS, Contestant, Worker
+from benchmarks.limits import raise_descriptor_limit
 from benchmarks.rows import Row
 from benchmarks.server import running
-from ecs_agent.providers import OpenAIProvider
-from ecs_agent.types import Message
+from benchmarks.worker import Figures, Job
 
-Read = Callable[[int], Awaitable[int]]
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 2\r\n\r\n{}"
-
-
-class Delta(msgspec.Struct):
-    content: str | None = None
+LIMIT = 60.0
+"""Seconds to wait for one contestant in one round."""
+PATIENCE = 30.0
+"""Seconds after which a contestant is not asked for another round."""
+CPU = "µs CPU/delta"
 
 
-class Choice(msgspec.Struct):
-    delta: Delta
-    finish_reason: str | None = None
+@dataclass(frozen=True, slots=True)
+class Load:
+    """So many streams at once, each of so many deltas, one each so many microseconds or all at once for 0."""
+
+    name: str
+    streams: int
+    deltas: int
+    interval: int = 0
+    hold: bool = False
+    varied: bool = False
+
+    @property
+    def expected(self) -> int:
+        return self.streams * self.deltas
+
+    @property
+    def nominal(self) -> float:
+        """Seconds that the slowest server-side timetable takes."""
+        return self.deltas * self.interval / 1e6
+
+    def job(self, address: str, limit: float) -> Job:
+        plan = f"{self.deltas}-{self.interval}{'-varied' * self.varied}"
+        return Job(f"{address}/{plan}/v1", self.streams, bool(self.interval) and not self.hold, limit, self.hold)
 
 
-class Chunk(msgspec.Struct):
-    choices: list[Choice]
+@dataclass(slots=True)
+class Score:
+    """What a contestant did in its rounds, and why a round gave nothing."""
+
+    contestant: Contestant
+    limit: float
+    rounds: list[Figures]
+    failure: str = ""
+    spent: float = 0.0
+
+    def median(self, figure: Callable[[Figures], float | None]) -> float | None:
+        """The median over the rounds in which there was something to measure."""
+        values = [value for each in self.rounds if (value := figure(each)) is not None]
+        return statistics.median(values) if values else None
+
+    def note(self, load: Load) -> str:
+        """What a reader must know: of the worst round, since a median hides what failed once."""
+        notes = [self.failure] if self.failure else []
+        if not self.rounds:
+            return ", ".join(notes)
+        if not all(each.done for each in self.rounds):
+            notes.append(f"not done in {self.limit:g} s")
+        delivered = min(each.delivered for each in self.rounds) / (load.streams if load.hold else load.expected)
+        if delivered < 1:
+            notes.append(f"{int(delivered * 1000) / 10:g}% delivered")
+        worst = max((each.failures or {} for each in self.rounds), key=lambda failures: sum(failures.values()))
+        notes += [f"{count} x {name.partition(':')[0]}" for name, count in worst.items()]
+        return ", ".join(notes)
 
 
-DECODER = msgspec.json.Decoder(Chunk)
-
-
-def _count(buffer: bytes) -> tuple[int, bytes]:
-    *events, rest = buffer.split(b"\n\n")
-    count = 0
-    for event in events:
-        if event != b"data: [DONE]":
-            chunk = DECODER.decode(event[6:])
-            if chunk.choices and chunk.choices[0].delta.content:
-                count += 1
-    return count, rest
-
-
-async def raw_socket(port: int) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**18)
-    writer.write(REQUEST)
-    await reader.readuntil(b"\r\n\r\n")
-    seen, rest = 0, b""
-    while data := await reader.read(2**18):
-        count, rest = _count(rest + data)
-        seen += count
-    writer.close()
-    return seen
-
-
-async def aiohttp_split(port: int) -> int:
-    import aiohttp
-
-    seen, rest = 0, b""
-    async with aiohttp.ClientSession() as session, session.post(f"http://127.0.0.1:{port}/v1/chat/completions", data=b"{}") as response:
-        async for data in response.content.iter_any():
-            count, rest = _count(rest + data)
-            seen += count
-    return seen
-
-
-async def ours(port: int) -> int:
-    provider = OpenAIProvider(api_key="bench", base_url=f"http://127.0.0.1:{port}/v1", model="bench")
-    return await _iterate(provider)
-
-
-async def _iterate(provider: OpenAIProvider) -> int:
-    seen = 0
-    stream = await provider.complete([Message("user", "go")], stream=True)
-    async with stream:
-        async for delta in stream:
-            if delta.content:
-                seen += 1
-    return seen
-
-
-def _cpu_per_delta(read: Read, port: int, deltas: int) -> float:
-    start = time.process_time()
-    seen = asyncio.run(_checked(read, port, deltas))
-    return (time.process_time() - start) / seen * 1e6
-
-
-async def _checked(read: Read, port: int, deltas: int) -> int:
-    seen = await read(port)
-    if seen != deltas:
-        raise RuntimeError(f"{read.__name__} saw {seen} of {deltas} deltas")
-    return seen
-
-
-def one_stream(deltas: int = 20_000, rounds: int = 7) -> list[Row]:
-    """One stream at full speed: CPU microseconds per delta, median of several rounds in turn."""
-    contestants: list[Read] = [raw_socket, aiohttp_split, ours]
-    figures: dict[str, list[float]] = {read.__name__: [] for read in contestants}
-    with running(deltas) as port:
+def compete(load: Load, contestants: Sequence[Contestant], rounds: int, limit: float = LIMIT) -> list[Score]:
+    """Let the contestants read the same load in turn, round after round."""
+    scores = [Score(contestant, limit, []) for contestant in contestants]
+    with ExitStack() as stack:
+        address = stack.enter_context(running())
+        workers = [stack.enter_context(Worker(contestant)) for contestant in contestants]
         for _ in range(rounds):
-            for read in contestants:
-                figures[read.__name__].append(_cpu_per_delta(read, port, deltas))
-    medians = {name: statistics.median(values) for name, values in figures.items()}
-    floor = medians["raw_socket"]
-    return [Row(f"one stream, {deltas} deltas: {name}", value, "µs CPU/delta", value / floor) for name, value in medians.items()]
+            for score, worker in zip(scores, workers, strict=True):
+                if score.spent > PATIENCE or score.failure:
+                    continue
+                outcome = worker.do(load.job(address, limit))
+                if isinstance(outcome, str):
+                    score.failure = outcome
+                else:
+                    score.rounds.append(outcome)
+                    score.spent += outcome.wall
+                    print(f"  {load.name}: {score.contestant.name}, {outcome.wall:.1f} s", file=sys.stderr)
+                if load.hold:
+                    worker.stop()  # what it still holds would count as there before
+    return scores
 
 
-def many_streams(streams: int = 500, deltas: int = 50, interval: float = 0.02) -> list[Row]:
-    """Many paced streams at once: CPU per delta and the wall time against the nominal one."""
+def _rows(load: Load, scores: Sequence[Score], name: str, unit: str, figure: Callable[[Figures], float | None]) -> list[Row]:
+    floor = next((score.median(figure) for score in scores if score.contestant is FLOOR), None)
     rows: list[Row] = []
-    floor = 0.0
-    with running(deltas, interval) as port:
-        for name, run in (("raw_socket", _many_raw), ("ours", _many_ours)):
-            wall, start = time.perf_counter(), time.process_time()
-            seen = asyncio.run(run(port, streams))
-            cpu = (time.process_time() - start) / seen * 1e6
-            wall = time.perf_counter() - wall
-            floor = floor or cpu
-            delivered = seen / (streams * deltas)
-            rows.append(
-                Row(
-                    f"{streams} paced streams: {name}, {delivered:.0%} delivered, {wall / (deltas * interval):.2f} x nominal wall",
-                    cpu,
-                    "µs CPU/delta",
-                    cpu / floor,
-                )
-            )
+    for score in scores:
+        value = score.median(figure)
+        ratio = value / floor if value is not None and floor else None
+        rows.append(Row(name, value, unit, ratio, score.contestant.name, score.note(load)))
     return rows
 
 
-async def _many_raw(port: int, streams: int) -> int:
-    return sum(await asyncio.gather(*[raw_socket(port) for _ in range(streams)]))
+def _cpu(figures: Figures) -> float | None:
+    return figures.cpu / figures.delivered * 1e6 if figures.delivered else None
 
 
-async def _many_ours(port: int, streams: int) -> int:
-    async with OpenAIProvider(api_key="bench", base_url=f"http://127.0.0.1:{port}/v1", model="bench") as provider:
-        return sum(await asyncio.gather(*[_iterate(provider) for _ in range(streams)]))
+def _wall(figures: Figures, scale: float) -> float | None:
+    """The wall time, of who got to the end."""
+    return figures.wall * scale if figures.done and figures.delivered else None
+
+
+def one_stream(contestants: Sequence[Contestant] = OURS, deltas: int = 20_000, rounds: int = 7) -> list[Row]:
+    """One stream at full speed: of chunks that differ in their text alone, as those of most servers, and of such that differ in more."""
+    loads = (Load(f"one stream of {deltas:,} deltas", 1, deltas), Load(f"one varied stream of {deltas:,} deltas", 1, deltas, varied=True))
+    return [row for load in loads for row in _rows(load, compete(load, contestants, rounds), load.name, CPU, _cpu)]
+
+
+def packets(contestants: Sequence[Contestant] = OURS, deltas: int = 1_000, interval: int = 2_000, rounds: int = 5) -> list[Row]:
+    """One stream whose deltas arrive one by one, so that each wakes its reader."""
+    load = Load(f"one stream, each of {deltas:,} deltas in its own packet", 1, deltas, interval)
+    return _rows(load, compete(load, contestants, rounds), load.name, CPU, _cpu)
+
+
+def many_streams(
+    contestants: Sequence[Contestant] = OURS, streams: Sequence[int] = (1, 100, 1_000, 5_000), deltas: int = 50, rounds: int = 5
+) -> list[Row]:
+    """Many streams at once, each at full speed: connecting and asking count."""
+    most = raise_descriptor_limit() - 100
+    rows: list[Row] = []
+    for count in streams:
+        load = Load(f"{min(count, most):,} stream{'s' * (count > 1)} of {deltas} deltas", min(count, most), deltas)
+        scores = compete(load, contestants, rounds)
+        rows += _rows(load, scores, load.name, CPU, _cpu)
+        rows += _rows(load, scores, f"{load.name}: wall time", "ms", lambda each: _wall(each, 1e3))
+    return rows
+
+
+def paced_streams(
+    contestants: Sequence[Contestant] = OURS, streams: int = 1_000, deltas: int = 100, interval: int = 20_000, rounds: int = 3
+) -> list[Row]:
+    """Many streams at the pace of a model, and how long after it was sent a delta is in the reader's hands."""
+    load = Load(f"{streams:,} streams, a delta each {interval / 1e3:g} ms", streams, deltas, interval)
+    scores = compete(load, contestants, rounds)
+    rows = _rows(load, scores, load.name, CPU, _cpu)
+    rows += _rows(load, scores, f"{load.name}: wall time over nominal", "x", lambda each: _wall(each, 1 / load.nominal))
+    seen = [score for score in scores if score.contestant is not AGENT]  # nobody watches these agents, so no delta arrives anywhere
+    rows += _rows(load, seen, f"{load.name}: added latency p50", "ms", lambda each: each.latencies[0] * 1e3 if each.latencies else None)
+    rows += _rows(load, seen, f"{load.name}: added latency p99", "ms", lambda each: each.latencies[1] * 1e3 if each.latencies else None)
+    return rows
+
+
+def memory(contestants: Sequence[Contestant] = OURS, streams: int = 1_000, rounds: int = 3) -> list[Row]:
+    """What an open stream holds, by the resident memory of the process when each has its first delta."""
+    load = Load(f"memory of one of {streams:,} open streams", streams, 3, 60_000_000, hold=True)
+    scores = compete(load, [contestant for contestant in contestants if contestant is not AGENT], rounds)
+    return _rows(load, scores, load.name, "kB", lambda each: each.memory / 1e3 if each.memory is not None else None)

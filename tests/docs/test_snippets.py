@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "tests").rglob("*.md")])
 FENCE = re.compile(r"(?:^<!-- needs: (?P<needs>\w+) -->\n)?^```(?P<language>\w*)\n(?P<code>.*?)\n```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
-MADE = re.compile(r"^([a-z]+):", re.MULTILINE)
+MADE = re.compile(r"^([a-z-]+):", re.MULTILINE)
 # The blocks that do not run everywhere, by what they need. A new one is a decision, not an accident.
 NEEDS = {"weights": 1}
 
@@ -119,7 +119,7 @@ def test_a_command_exists(block: Block) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_the_make_targets_named_in_the_text_exist(page: Path) -> None:
-    named = [target for words in re.findall(r"`make ([a-z ]+)`", page.read_text("utf-8")) for target in words.split()]
+    named = [target for words in re.findall(r"`make ([a-z -]+)`", page.read_text("utf-8")) for target in words.split()]
     assert set(named) <= made()
 
 

@@ -50,6 +50,24 @@ class HTTPDeltaSource:
         sign: completes an error with who failed.
     """
 
+    __slots__ = (
+        "_closed",
+        "_decoder",
+        "_ends_at",
+        "_error",
+        "_first_left",
+        "_is_last_read",
+        "_limits",
+        "_loop",
+        "_release",
+        "_response",
+        "_seen_content",
+        "_sign",
+        "_tail_left",
+        "_timer",
+        "_waiting_since",
+    )
+
     def __init__(
         self,
         response: TransportResponse,
@@ -104,12 +122,16 @@ class HTTPDeltaSource:
 
     async def _drain(self) -> None:
         """Read what is left of the body, nearly always nothing: a connection that was read to its end serves the next request."""
+        self._tail_left = DRAIN
+        self._waiting_since = self._loop.time()
+        self._arm(self._waiting_since)
         try:
-            async with asyncio.timeout(DRAIN):
-                while await self._response.read():
-                    pass
-        except (TimeoutError, StreamInterruptedError):
+            while await self._response.read():
+                pass
+        except StreamInterruptedError:
             pass  # the answer is complete all the same
+        finally:
+            self._waiting_since = None
 
     def _too_late(self, now: float) -> ProviderTimeoutError | None:
         """The error of an answer that takes longer than `total` although nobody waits: one more read is answered with what is there."""
@@ -161,7 +183,7 @@ class HTTPDeltaSource:
         limits = [(self._ends_at, "total_timeout"), (_plus(since, self._limits.read), "read_timeout")]
         if not self._seen_content:
             limits.append((_plus(since, self._first_left), "first_delta_timeout"))
-        if self._decoder.phase is DecoderPhase.TAIL:
+        if self._decoder.phase is not DecoderPhase.OPEN:
             limits.append((_plus(since, self._tail_left), "tail_timeout"))
         return min([(at, name) for at, name in limits if at is not None], default=None)
 
@@ -181,7 +203,7 @@ class HTTPDeltaSource:
         if deadline[0] > self._loop.time():
             self._arm(self._waiting_since)
             return
-        if self._decoder.phase is not DecoderPhase.TAIL:  # there the answer is complete, and only its usage stays unknown
+        if self._decoder.phase is DecoderPhase.OPEN:  # later the answer is complete, and at most its usage stays unknown
             self._error = self._expired(deadline[1])
         self._response.abort()
 

@@ -40,16 +40,35 @@ class ChatDecoder:
         call_id: makes an id for a call that came without one, from its position.
     """
 
+    __slots__ = (
+        "_beginning",
+        "_call_id",
+        "_calls",
+        "_citations",
+        "_finish",
+        "_in_text",
+        "_opaque",
+        "_raw_finish",
+        "_seen",
+        "_sse",
+        "_surrogates",
+        "_template",
+        "_usage",
+        "error",
+        "phase",
+    )
+
     def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format) -> None:
         self.phase = DecoderPhase.OPEN
         self.error: ProviderError | None = None
         self._template = TextTemplate()
         self._sse = SSEDecoder(MAX_BODY, self._recognised)
         self._beginning = BodyBeginning(content_type)
-        self._calls = CallSlots(call_id)
+        self._call_id = call_id
         self._surrogates = Surrogates()
-        self._opaque = OpaqueFields()
-        self._citations = Citations()
+        self._calls: CallSlots | None = None  # these three are made when they are needed, as most answers need none
+        self._opaque: OpaqueFields | None = None
+        self._citations: Citations | None = None
         self._finish: FinishReason | None = None
         self._raw_finish: str | None = None
         self._usage: Usage | None = None
@@ -148,11 +167,8 @@ class ChatDecoder:
         return texts
 
     def _run(self, run: Run, deltas: list[StreamDelta]) -> None:
-        """Many events at once: as texts as far as that is all they are, else one by one."""
-        if self._said(run, deltas):
-            return
-        if run.events == 1:
-            self._event("message", run.lines, deltas)
+        """Many events: recognised as texts, or read as texts all at once, as far as that is all they are; else one by one."""
+        if self._template.is_given_up and self._said(run, deltas):
             return
         at, end = 0, len(run.lines)
         while at < end and self.phase is not DecoderPhase.ENDED:
@@ -219,6 +235,7 @@ class ChatDecoder:
         if usage is None and is_object(chunk.x_groq):
             usage = chunk.x_groq.get("usage")
         if chunk.citations is not None or chunk.search_results is not None:
+            self._citations = self._citations or Citations()
             self._citations.listed(chunk.citations, chunk.search_results)
         for choice in chunk.choices or ():
             if choice.index not in (0, None):
@@ -241,6 +258,7 @@ class ChatDecoder:
         reasoning = delta.reasoning_content or delta.reasoning
         reasoning = reasoning if isinstance(reasoning, str) and reasoning else thought
         if holds_opaque(delta):
+            self._opaque = self._opaque or OpaqueFields()
             described = self._opaque.add(delta)
             reasoning = reasoning or described
         refusal = delta.refusal if isinstance(delta.refusal, str) else ""
@@ -251,6 +269,7 @@ class ChatDecoder:
             made.parts = self._parts(delta)
         fragments = delta.tool_calls or ([{"index": 0, "function": delta.function_call}] if is_object(delta.function_call) else None)
         if fragments:
+            self._calls = self._calls if self._calls is not None else CallSlots(self._call_id)
             made.tool_fragments = self._calls.add(fragments)
             if made.tool_fragments:
                 made.tool_calls = self._calls.view()
@@ -262,6 +281,7 @@ class ChatDecoder:
             self._in_text = False  # the half that waits comes before what comes next
 
     def _parts(self, delta: Delta) -> tuple[Part, ...]:
+        self._citations = self._citations or Citations()
         return (*images_of(delta.images), *self._citations.annotated(delta.annotations))
 
     # The end
@@ -278,18 +298,19 @@ class ChatDecoder:
             self._in_text = False
 
     def _end(self, deltas: list[StreamDelta]) -> None:
-        finish = "tool_calls" if self._finish == "stop" and len(self._calls) else self._finish
+        calls = self._calls or None  # an object without calls is as good as none
+        finish = "tool_calls" if self._finish == "stop" and calls is not None else self._finish
         left = self._surrogates.rest_of
         deltas.append(
             StreamDelta(
                 content=left("content") or None,
                 reasoning=left("reasoning") or None,
                 refusal=left("refusal") or None,
-                tool_fragments=self._calls.rest(),
-                tool_calls=self._calls.final(finish),
+                tool_fragments=calls.rest() if calls is not None else (),
+                tool_calls=calls.final(finish) if calls is not None else None,
                 finish_reason=finish,
                 usage=self._usage,
-                parts=(*self._citations.rest(), *self._opaque.parts()),
+                parts=(*(self._citations.rest() if self._citations else ()), *(self._opaque.parts() if self._opaque else ())),
                 raw_finish_reason=self._raw_finish,
                 final=True,
             )

@@ -17,7 +17,7 @@ from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import StreamDelta
 
-ATTEMPTS: Final = 16
+ATTEMPTS: Final = 4
 """So many templates are learned in vain, one after another, before it is given up."""
 _ENDS_THE_TEXT: Final = re.compile(rb'["\\\x00-\x1f]')
 _PROBE: Final = "a text that no other field holds"
@@ -33,6 +33,11 @@ class TextTemplate:
         self._field = b""
         self._beginning = b""
         self._end = b""
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether this server's events are never the same twice."""
+        return not self._attempts and not self._end
 
     def texts(self, blocks: bytes) -> TextDeltas | None:
         """The deltas of whole events, given as their bytes up to the last blank line; None if they are not known to be text and nothing else."""

@@ -100,6 +100,7 @@ class CompletionStream:
             raise RuntimeError("this stream is already being read by another task; a stream has one reader")
         self._reading = True
         self._catch_up()
+        self._batch, self._folded, self._ready = (), 0, iter(())  # whoever waits long need not hold them as long
 
     async def _end(self) -> NoReturn:
         await self.aclose()

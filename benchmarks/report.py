@@ -1,0 +1,182 @@
+"""Render docs/benchmarks.md and its picture from the newest results, or from a file named on the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from benchmarks import results
+from benchmarks.budgets import BUDGETS, Verdict
+from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, OTHERS, PEERS, PROVIDER, WATCHED, Contestant
+from benchmarks.results import Results
+from benchmarks.rows import Row
+from benchmarks.server import ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+PICTURE = ROOT / "docs" / "benchmarks.svg"
+COMPARED = ("one_stream", "packets", "many_streams", "paced_streams", "memory")
+OWN = ("delta_cost", "turns", "ticks", "queries", "idle")
+
+HOW = """## How it was measured
+
+* A model server in a process of its own answers over loopback sockets. What it sends at full speed is made beforehand; paced streams keep to their
+  timetable however slowly they are read. Every contestant reads the same bytes.
+* The chunks of a stream differ in their text alone, as those of most servers do. In the *varied* stream each also has a time that goes on and
+  padding of random length, as those of some vendors have.
+* Each contestant runs in a process of its own, is imported and warmed up by one short stream, and then asks in turn with the others, round after
+  round. A figure is the median of its rounds. Who needs more than 30 s in all is not asked for another round; who needs more than 60 s for one is
+  stopped, and what was delivered by then is told.
+* CPU is `time.process_time` of the contestant's process, from the request to the last delta, over the deltas that were delivered. It includes what
+  the kernel does for that process.
+* The *raw socket* is an asyncio socket whose body is split at blank lines and decoded by msgspec into typed values; *aiohttp* is the same over
+  that HTTP client. They check nothing, keep nothing, and know no error.
+* *ecs_agent* is `OpenAIProvider` under `async for`; *agent* is agents in one World, whose answers become state and log, unwatched; *agent, watched*
+  has one subscriber to the whole World.
+* Added latency is from the moment at which the server sends a delta, which is written into its text, to the reader's hands.
+* Memory is the resident memory of the process, when each of the streams has got its first delta, less that before.
+* This package loads its parts when they are first used, so its import costs nothing; *import and set-up* counts what is loaded then, for everybody.
+* The others are used as their documentation shows, with their own limits and defaults; tracing and telemetry are off, and nothing leaves the machine.
+"""
+
+AGAIN = """## Measure again
+
+```text
+make bench                    this package and the floors
+make bench ARGS=one_stream    one group of rows
+make peers                    the others, each in an environment of its own
+make bench-peers              all of them in one session, half an hour; renews this page
+```
+
+Benchmarks assert nothing. What is promised and can be asserted is in the tests.
+"""
+
+
+def figure(value: float) -> str:
+    """A number with three digits that count."""
+    if value >= 999.5:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 1 else f"{value:.3g}"
+
+
+def page(found: Results) -> str:
+    """The page as Markdown."""
+    head = (
+        f"# Benchmarks\n\nMeasured on {found.date} by `{found.command}` on {found.machine['cores']} cores of {found.machine['CPU']}, "
+        f"{found.machine['system']}, {found.machine['Python']}; one-minute load before it began: {found.machine['load before']}. "
+        f"All figures, and the versions of all packages, are in [the results](../benchmarks/results/{found.date}.json).\n\n"
+        "Machines differ; the ratios are what counts, and those of a row are taken side by side.\n\n"
+        "![CPU time of a delta, by who reads it, on a logarithmic scale](benchmarks.svg)\n"
+    )
+    compared = [row for group in COMPARED for row in found.rows.get(group, ())]
+    everything = [row for rows in found.rows.values() for row in rows]
+    peers = [peer for peer in OTHERS if any(row.who == peer.name for row in everything)]
+    imports = found.rows.get("importing", [])
+    sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else []), _own(found)]
+    return "\n".join([*sections, HOW, AGAIN, _versions(found)])
+
+
+def _budgets(rows: Sequence[Row]) -> str:
+    verdicts = [verdict for budget in BUDGETS if (verdict := budget.judge(rows)) is not None]
+    missed = [verdict for verdict in verdicts if not verdict.is_kept]
+    told = "All are kept." if not missed else f"{len(missed)} of {len(verdicts)} are missed; these are the bold ones."
+    lines = [f"| {verdict.row.name} | {_measured(verdict)} | {_limit(verdict)} |" for verdict in verdicts]
+    return _section(f"## Budgets\n\nWhat this project allows itself to cost. {told}", ("what", "measured", "budget"), lines)
+
+
+def _measured(verdict: Verdict) -> str:
+    value = "-" if verdict.value is None else f"{_amount(verdict, verdict.value)} {_unit(verdict)}"
+    told = f"{value} ({verdict.row.note})" if verdict.row.note else value
+    return told if verdict.is_kept else f"**{told}**"
+
+
+def _limit(verdict: Verdict) -> str:
+    return f"≤ {_amount(verdict, verdict.budget.limit)} {_unit(verdict)}"
+
+
+def _amount(verdict: Verdict, value: float) -> str:
+    return f"{value:.2f}" if verdict.budget.over else figure(value)
+
+
+def _unit(verdict: Verdict) -> str:
+    return f"x {verdict.budget.over.name}" if verdict.budget.over else verdict.row.unit
+
+
+def _floors(rows: Sequence[Row]) -> str:
+    columns = (FLOOR, AIOHTTP, PROVIDER, AGENT, WATCHED)
+    lines: list[str] = []
+    for name, unit in _named(rows):
+        cells = {who: _cell(rows, name, who) for who in columns}
+        ratios = [_ratio(rows, name, over) for over in (FLOOR, AIOHTTP)]
+        lines.append(f"| {name}, {unit} | {' | '.join([cells[FLOOR], cells[AIOHTTP], cells[PROVIDER], *ratios, cells[AGENT], cells[WATCHED]])} |")
+    titles = ("what", FLOOR.name, AIOHTTP.name, PROVIDER.name, "ratio to raw", "ratio to aiohttp", "agent", "agent, watched")
+    return _section("## Streams, beside the least they can cost", titles, lines) + _notes(rows, columns)
+
+
+def _beside(rows: Sequence[Row], imports: Sequence[Row], peers: Sequence[Contestant]) -> str:
+    shown = (FLOOR, PROVIDER, *peers)
+    everything = [*rows, *imports]
+    lines = [f"| {name}, {unit} | {' | '.join(_cell(everything, name, who) for who in shown)} |" for name, unit in _named(everything)]
+    return _section("## Beside others", ("what", *(who.name for who in shown)), lines) + _notes(rows, peers)
+
+
+def _own(found: Results) -> str:
+    rows = [row for group in OWN for row in found.rows.get(group, ())] + [row for row in found.rows.get("importing", ()) if row.who == PROVIDER.name]
+    lines = [f"| {row.name} | {figure(row.value) if row.value is not None else '-'} {row.unit} |" for row in rows]
+    return _section("## Without a socket\n\nThe kernel, the agent loop, and the import, for this package alone.", ("what", "measured"), lines)
+
+
+def _versions(found: Results) -> str:
+    lines = [
+        f"| {contestant.name} | {contestant.package} {found.versions[contestant.name].get(contestant.package, '')} |"
+        for contestant in (PROVIDER, *OTHERS)
+        if contestant.package and contestant.name in found.versions
+    ]
+    return _section("## Versions", ("who", "version"), lines)
+
+
+def _named(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """What was measured, and in which unit, each once and in order."""
+    return list(dict.fromkeys((row.name, row.unit) for row in rows))
+
+
+def _find(rows: Iterable[Row], name: str, who: Contestant) -> Row | None:
+    return next((row for row in rows if row.name == name and row.who == who.name), None)
+
+
+def _cell(rows: Sequence[Row], name: str, who: Contestant) -> str:
+    row = _find(rows, name, who)
+    if row is None:
+        return ""
+    return f"{figure(row.value) if row.value is not None else '-'}{' *' if row.note else ''}"
+
+
+def _ratio(rows: Sequence[Row], name: str, over: Contestant) -> str:
+    own, other = _find(rows, name, PROVIDER), _find(rows, name, over)
+    return f"{own.value / other.value:.2f}" if own and other and own.value is not None and other.value else ""
+
+
+def _notes(rows: Sequence[Row], columns: Sequence[Contestant]) -> str:
+    """What the stars stand for, told once for each load."""
+    notes = {(row.name.partition(":")[0], row.who): row.note for row in rows if row.note and row.who in {who.name for who in columns}}
+    return "".join(f"\n* {load}: {who}: {note}" for (load, who), note in notes.items()) + ("\n" if notes else "")
+
+
+def _section(head: str, titles: Sequence[str], lines: Sequence[str]) -> str:
+    return "\n".join([head, "", f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *lines, ""])
+
+
+def main() -> int:
+    """Write the page and have the picture drawn."""
+    path = Path(sys.argv[1]) if sys.argv[1:] else results.newest()
+    PAGE.write_text(page(results.load(path)), "utf-8")
+    python = PEERS / "plot" / "bin" / "python"
+    if not python.exists():
+        print("the page is written; to draw its picture as well: make peers", file=sys.stderr)
+        return 1
+    return subprocess.run([str(python), "-m", "benchmarks.plot", str(path.resolve()), str(PICTURE)], cwd=ROOT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
