@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -350,6 +351,34 @@ class TestArguments:
         provider = OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m")
         with pytest.raises(UnsupportedFeatureError):
             await provider.complete(HI, stream=True, response_format={"type": "json_object"})
+
+    @pytest.mark.parametrize(
+        ("messages", "options", "words"),
+        [
+            ("Hello", {}, "messages holds a str; give a list of Message"),
+            ([{"role": "user", "content": "Hello"}], {}, "messages holds a dict; give a list of Message"),
+            ([Message("user", "Hi")], {"extra_body": {"a": object()}}, "cannot be written as JSON"),
+            ([Message("user", "Hi")], {"extra_headers": {"x-a": 5}}, "the header 'x-a' is a int; give a str"),
+            ([Message("user", "Hi")], {"tool_choice": {"type": "function"}}, "tool_choice is a dict; give 'auto'"),
+            ([Message("user", "Hi")], {"read_timeout": "5"}, "read_timeout is a str; give seconds"),
+            ([Message("user", "Hi")], {"total_timeout": -1}, "total_timeout is -1; give seconds from 0 on"),
+        ],
+    )
+    async def test_a_value_that_is_none_for_its_place(self, messages: Any, options: Any, words: str) -> None:
+        provider = OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m")
+        for stream in (False, True):
+            with pytest.raises((TypeError, ValueError), match=re.escape(words)):
+                await provider.complete(messages, stream, **options)
+
+    @pytest.mark.parametrize(
+        "limit", ["connect_timeout", "read_timeout", "first_delta_timeout", "total_timeout", "write_timeout", "pool_timeout", "tail_timeout"]
+    )
+    def test_a_limit_is_seconds_or_none(self, limit: str) -> None:
+        OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m", **{limit: None})
+        for wrong, error in ((-1, ValueError), (float("nan"), ValueError), ("5", TypeError), (True, TypeError)):
+            arguments: dict[str, Any] = {limit: wrong}
+            with pytest.raises(error, match=f"{limit} is"):
+                OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m", **arguments)
 
     async def test_an_option_that_does_not_exist(self) -> None:
         provider = OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from ecs_agent.errors import ProviderConnectionError, RateLimitError
 from ecs_agent.providers import OpenAIProvider
-from ecs_agent.testing import LoopbackServer, Received, Reply, chat_reply, json_reply
+from ecs_agent.testing import FaultPlan, LoopbackServer, Received, Reply, ScriptedTransport, chat_reply, json_reply
 from ecs_agent.testing.answers import ServerAnswer
 from ecs_agent.types import Message, ToolCall
 
@@ -100,3 +101,10 @@ async def test_it_knows_whether_it_serves() -> None:
     async with server:
         seen.append(server.is_serving)
     assert [*seen, server.is_serving] == [False, True, False]
+
+
+@pytest.mark.parametrize("wrong", [FaultPlan(), 5, ["text", object()]])
+def test_what_cannot_be_answered_is_refused_before_anyone_asks(wrong: Any) -> None:
+    for server in (LoopbackServer, ScriptedTransport):
+        with pytest.raises(TypeError, match="a (scripted answer|step of a script) is"):
+            server([wrong])

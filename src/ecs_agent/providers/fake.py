@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Unpack, overload
 
 from ecs_agent.errors import ProviderError, ProviderExhaustedError, UnsupportedFeatureError
-from ecs_agent.providers.protocol import ModelRequest, RequestOptions
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_messages
 from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
@@ -68,7 +68,7 @@ class FakeProvider:
         self.last_response_format = options.get("response_format")
         if stream and self.last_response_format is not None:
             raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
-        self.calls.append(ModelRequest(options.get("model") or self.model, list(messages), stream, options))
+        self.calls.append(ModelRequest(options.get("model") or self.model, list(checked_messages(messages)), stream, options))
         if len(self.calls) > len(self._responses):
             raise ProviderExhaustedError(f"{self.name} has no answer left: {len(self._responses)} were scripted, this is request {len(self.calls)}")
         answer = self._responses[len(self.calls) - 1]

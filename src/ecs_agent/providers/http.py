@@ -17,8 +17,8 @@ import msgspec
 from ecs_agent._version import __version__
 from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError, UnsupportedFeatureError
 from ecs_agent.providers.classify import classify_response, request_id_of, scrub
-from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits
-from ecs_agent.providers.protocol import ModelRequest, RequestOptions
+from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits, check_seconds
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_messages
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -96,6 +96,8 @@ class HTTPProvider:
         ssl_context: ssl.SSLContext | None,
         headers: Mapping[str, str] | None,
     ) -> None:
+        for limit, value in (("connect_timeout", connect_timeout), ("write_timeout", write_timeout), ("pool_timeout", pool_timeout)):
+            check_seconds(limit, value)
         self._codec = codec
         self.name = name
         self.model = settings.model
@@ -125,14 +127,15 @@ class HTTPProvider:
         Raises:
             ProviderError: one of its leaves, each with a sentence that says what to do.
             UnsupportedFeatureError: `stream=True` together with `response_format`.
-            TypeError: an option that does not exist.
+            TypeError: an option that does not exist, or a value that is none for its option.
+            ValueError: a limit below zero.
         """
         unknown = [name for name in options if name not in KNOWN_OPTIONS]
         if unknown:
             raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
         if stream and options.get("response_format") is not None:
             raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
-        request = ModelRequest(options.get("model") or self.model, messages, stream, options)
+        request = ModelRequest(options.get("model") or self.model, checked_messages(messages), stream, options)
         answer = await self._open(request)
         if stream:
             return answer
@@ -204,6 +207,8 @@ class HTTPProvider:
         if self._settings.key is not None:
             head |= self._codec.authorization(self._settings.key.reveal())
         for name, value in extra.items():
+            if not isinstance(value, str):
+                raise TypeError(f"the header {name!r} is a {type(value).__name__}; give a str")
             if "\r" in name + value or "\n" in name + value:
                 raise ConfigurationError(f"the header {name!r} holds a line break")
             head[name.lower()] = value
@@ -250,11 +255,17 @@ class HTTPProvider:
 
 
 def _written(body: JsonObject) -> bytes:
-    """JSON; half surrogate pairs, which no encoding can carry, become U+FFFD."""
+    """JSON; half surrogate pairs, which no encoding can carry, become U+FFFD.
+
+    Raises:
+        TypeError: an option holds what JSON cannot.
+    """
     try:
         return msgspec.json.encode(body)
     except UnicodeEncodeError:
         return msgspec.json.encode(without_surrogates(body))
+    except TypeError as error:
+        raise TypeError(f"an option of the request cannot be written as JSON: {error}") from None
 
 
 async def _bounded(response: TransportResponse) -> bytes:

@@ -32,6 +32,10 @@ class TimeLimits:
     total: float | None = 3600.0
     tail: float | None = 2.0
 
+    def __post_init__(self) -> None:
+        for name in ("read", "first_delta", "total", "tail"):
+            check_seconds(f"{name}_timeout", getattr(self, name))
+
 
 class HTTPDeltaSource:
     """The deltas of one response, within its time limits.
@@ -236,6 +240,21 @@ class HTTPDeltaSource:
             self._timer = None
         self._release()
         return True
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Whether a limit is one.
+
+    Raises:
+        TypeError: it is neither a number nor None.
+        ValueError: it is less than nothing.
+    """
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} is a {type(value).__name__}; give seconds as a number, or None for no limit")
+    if not value >= 0:
+        raise ValueError(f"{name} is {value}; give seconds from 0 on, or None for no limit")
 
 
 def _plus(since: float, limit: float | None) -> float | None:

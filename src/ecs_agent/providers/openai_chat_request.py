@@ -56,12 +56,18 @@ def encode_request(request: ModelRequest, *, include_usage: bool) -> JsonObject:
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     if choice is not None:
-        body["tool_choice"] = choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+        body["tool_choice"] = _choice(choice)
     if request.stream:
         body["stream"] = True
         if include_usage:
             body["stream_options"] = {"include_usage": True}
     return {**body, **(options.get("extra_body") or {})}
+
+
+def _choice(choice: object) -> Any:
+    if not isinstance(choice, str):
+        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
+    return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
 
 
 def _tool(tool: ToolSchema) -> JsonObject:

@@ -96,3 +96,16 @@ class LLMProvider(Protocol):
     ) -> CompletionResult | AsyncIterator[StreamDelta]:
         """Ask the model; see the class."""
         ...
+
+
+def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:
+    """The same, as it is easily another form of a conversation.
+
+    Raises:
+        TypeError: it is no sequence of `Message`.
+    """
+    entries: Sequence[object] = messages
+    wrong = entries if isinstance(entries, str) else next((entry for entry in entries if not isinstance(entry, Message)), None)
+    if wrong is not None:
+        raise TypeError(f"messages holds a {type(wrong).__name__}; give a list of Message, such as [Message('user', 'Hello')]")
+    return messages

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ecs_agent.providers.script import Answer, Piece, check_piece
+from ecs_agent.providers.script import Answer, Piece, check_piece, script_of
 from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.testing.reply import Reply
@@ -44,6 +44,9 @@ class Answers:
             raise TypeError("the answers are one string; give a list of answers: ['…']")
         if not answers:
             raise ValueError("a server without answers cannot serve; give at least one")
+        for answer in answers:
+            if not callable(answer) and not isinstance(answer, Reply):
+                script_of(answer)
         self._answers = list(answers)
         self._plan = FaultPlan(by=check_piece(by), pause=delay)
         self._given = 0

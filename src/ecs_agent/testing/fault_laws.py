@@ -69,6 +69,8 @@ async def assert_fault_laws(
     Raises:
         BrokenLawError: the law, the plan, the script, and what differed. It is an AssertionError.
     """
+    if over not in ("sockets", "memory"):
+        raise ValueError(f"over is {over!r}; it must be 'sockets' or 'memory'")
     replies: list[Reply] = []
 
     def reply(_: Received) -> Reply:

@@ -42,7 +42,10 @@ async def assert_stream_laws(
 
     Raises:
         BrokenLawError: the law, and what differed. It is an AssertionError.
+        TypeError: it is no provider.
     """
+    if not callable(getattr(provider, "complete", None)):
+        raise TypeError(f"a {type(provider).__name__} is no provider: it has no method complete()")
     trial = _Trial(provider, [Message("user", "Hello")] if messages is None else messages, accepted(provider, options), patience)
     natural = await trial.read_to_the_end(may_fail=may_fail)
     if natural is not None:
