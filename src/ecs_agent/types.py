@@ -207,6 +207,10 @@ class RetryConfig:
             raise ValueError(f"max_attempts is {self.max_attempts}; it counts the first attempt, so it must be at least 1")
         if not 0 <= self.min_wait <= self.max_wait:
             raise ValueError(f"need 0 <= min_wait <= max_wait, got {self.min_wait} and {self.max_wait}")
+        if not self.multiplier >= 0:
+            raise ValueError(f"multiplier is {self.multiplier}; give 0 or more")
+        if self.max_elapsed is not None and not self.max_elapsed >= 0:
+            raise ValueError(f"max_elapsed is {self.max_elapsed}; give seconds from 0 on, or None for no bound")
 
 
 # The reference's events. Newer ones stand beside the system that emits them.

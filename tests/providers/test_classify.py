@@ -143,5 +143,9 @@ def test_keys_are_removed(text: str) -> None:
     assert "THE-KEY" not in cleaned
 
 
+def test_an_empty_secret_is_none() -> None:
+    assert scrub("bad", ["", "a"]) == "b***d"
+
+
 def test_half_a_surrogate_pair_in_an_error_can_be_printed() -> None:
     str(classify_error_object({"message": "x\ud800y"})).encode()

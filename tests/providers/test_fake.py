@@ -272,3 +272,15 @@ async def test_a_step_of_another_type_is_refused(step: Any, words: str) -> None:
 async def test_a_pause_that_cannot_be_made_is_refused(pause: float) -> None:
     with pytest.raises(ValueError, match="cannot be made"):
         await FakeProvider([["a", pause]]).complete(HI)
+
+
+@pytest.mark.parametrize(("wrong", "words"), [([b"abc"], "not bytes"), ([RateLimitError], "the class RateLimitError"), ([["a", b"b"]], "not bytes")])
+async def test_an_answer_of_another_kind_is_named(wrong: Any, words: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        await FakeProvider(wrong).complete([Message("user", "Hi")])
+
+
+async def test_an_option_that_no_provider_has_is_refused_as_by_a_real_one() -> None:
+    options: dict[str, Any] = {"temprature": 1}
+    with pytest.raises(TypeError, match="no option 'temprature'"):
+        await FakeProvider(["Hi"]).complete([Message("user", "Hi")], **options)

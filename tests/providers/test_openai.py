@@ -28,7 +28,8 @@ from ecs_agent.errors import (
     UnsupportedFeatureError,
 )
 from ecs_agent.providers import OpenAIProvider
-from ecs_agent.testing import LoopbackServer, Reply, chat_reply, chunk, error_reply, json_reply
+from ecs_agent.providers.openai import missing_id
+from ecs_agent.testing import LoopbackServer, Received, Reply, chat_reply, chunk, error_reply, json_reply
 from ecs_agent.types import Message, ToolCall, ToolSchema, Usage
 
 HI = [Message("user", "Hi")]
@@ -374,7 +375,8 @@ class TestArguments:
         "limit", ["connect_timeout", "read_timeout", "first_delta_timeout", "total_timeout", "write_timeout", "pool_timeout", "tail_timeout"]
     )
     def test_a_limit_is_seconds_or_none(self, limit: str) -> None:
-        OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m", **{limit: None})
+        no_limit: dict[str, Any] = {limit: None}
+        OpenAIProvider(base_url="http://127.0.0.1:1/v1", model="m", **no_limit)
         for wrong, error in ((-1, ValueError), (float("nan"), ValueError), ("5", TypeError), (True, TypeError)):
             arguments: dict[str, Any] = {limit: wrong}
             with pytest.raises(error, match=f"{limit} is"):
@@ -416,3 +418,91 @@ class TestArguments:
             with pytest.raises(ConfigurationError, match="line break"):
                 await provider.complete(HI, extra_headers={"x-a": "b\r\nevil: 1"})
         assert server.requests == []
+
+
+class TestWithdrawal:
+    """What a server refuses that can be left out, or called otherwise, does not fail the request."""
+
+    FORMS = (
+        {"error": {"message": "Unrecognized request argument supplied: stream_options"}},
+        {"error": {"message": "Unknown parameter.", "param": "stream_options"}},
+        {"detail": [{"type": "extra_forbidden", "loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]},
+    )
+
+    @pytest.mark.parametrize("refusal", FORMS)
+    async def test_usage_is_not_asked_for_where_it_is_refused_also_by_many_at_once(self, refusal: Any) -> None:
+        def answer(request: Received) -> Reply:
+            return json_reply(refusal, status=400) if "stream_options" in request.body else chat_reply("fine", usage=None)
+
+        async with LoopbackServer([answer]) as server, OpenAIProvider(base_url=server.base_url, model="m") as provider:
+            streams = await asyncio.gather(*[provider.complete(HI, stream=True) for _ in range(5)])
+            texts = ["".join([text async for text in stream.text()]) for stream in streams]
+            await provider.complete(HI)
+        assert texts == ["fine"] * 5
+        assert "stream_options" not in server.requests[-1].body
+
+    async def test_the_limit_of_tokens_is_called_as_the_model_wants_it(self) -> None:
+        refusal = "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+
+        def answer(request: Received) -> Reply:
+            return error_reply(400, refusal) if "max_tokens" in request.body else chat_reply("fine")
+
+        async with LoopbackServer([answer]) as server, OpenAIProvider(base_url=server.base_url, model="m") as provider:
+            for _ in range(2):
+                assert (await provider.complete(HI, max_tokens=7)).message.content == "fine"
+        assert [request.body.get("max_completion_tokens") for request in server.requests] == [None, 7, 7]
+
+    async def test_what_the_user_insists_on_is_refused_once_and_told(self) -> None:
+        async with LoopbackServer([json_reply(self.FORMS[0], status=400)]) as server, OpenAIProvider(base_url=server.base_url, model="m") as provider:
+            with pytest.raises(BadRequestError):
+                await provider.complete(HI, stream=True, extra_body={"stream_options": {"include_usage": True}})
+        assert len(server.requests) == 1
+
+
+class TestClosingTheProvider:
+    @pytest.mark.parametrize("turns", range(0, 40, 3))
+    async def test_whatever_arrives_meanwhile_is_a_typed_end(self, turns: int) -> None:
+        async with LoopbackServer([chat_reply("a b c")]) as server:
+            provider = OpenAIProvider(base_url=server.base_url, model="m")
+
+            async def ask() -> str:
+                return "".join([text async for text in (await provider.complete(HI, stream=True)).text()])
+
+            asking = asyncio.ensure_future(ask())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await provider.aclose()
+            try:
+                assert await asking == "a b c"
+            except (ProviderConnectionError, StreamInterruptedError):
+                pass
+            await provider.aclose()
+
+
+async def test_looking_up_a_name_counts_as_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", never)
+    async with OpenAIProvider("k", "https://models.invalid/v1", "m", connect_timeout=0.05) as provider:
+        with pytest.raises(ProviderTimeoutError, match="connect_timeout"):
+            await provider.complete(HI)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([], "call_1_0"),
+        ([Message("user", "a"), Message("assistant", "b")], "call_2_0"),
+        ([Message("assistant", tool_calls=[ToolCall("call_7_0", "f")])], "call_8_0"),
+        ([Message("assistant", tool_calls=[ToolCall("call_x", "f")])], "call_2_0"),
+    ],
+)
+def test_the_number_of_a_missing_id_is_above_all_there_are(history: list[Message], expected: str) -> None:
+    assert missing_id(history, 0) == expected
+
+
+@pytest.mark.parametrize("url", ["", "  "])
+def test_an_empty_url_is_not_everybodys_server(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="base_url is empty"):
+        OpenAIProvider("k", url, "m")

@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
-from ecs_agent.errors import MalformedResponseError, RateLimitError, StreamInterruptedError
+from ecs_agent.errors import MalformedResponseError, ProviderError, RateLimitError, ServerError, StreamInterruptedError
+from ecs_agent.providers import openai_chat
 from ecs_agent.providers.openai_chat import MAX_BODY, ChatDecoder
 from ecs_agent.streaming import DecoderPhase
-from ecs_agent.types import JsonObject
+from ecs_agent.types import JsonObject, Message, StreamDelta, ToolCallFragment, Usage
 
 
 @given(
@@ -206,3 +207,162 @@ def test_ids_of_calls_without_one_come_from_outside() -> None:
     decoder.feed(written({"delta": {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}}) + written({"finish": "stop"}))
     (final,) = decoder.eof()
     assert [call.id for call in final.tool_calls or ()] == ["call_7_0"]
+
+
+A, B, FINISH, DONE = written({"delta": {"content": "a"}}), written({"delta": {"content": "b"}}), written({"finish": "stop"}), b"data: [DONE]\n\n"
+COUNTED = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+FAILURE = b'data: {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}\n\n'
+
+
+def said(error: ProviderError | None, kind: type[ProviderError], words: str) -> bool:
+    return type(error) is kind and str(error) == words
+
+
+class TestWhatAFailureSays:
+    """One sentence each, that says what happened."""
+
+    def test_a_body_that_ends_or_breaks_off_early(self) -> None:
+        assert said(decode([A]).error, StreamInterruptedError, "the body ended before the answer did; what had arrived is kept as the partial result")
+        lost = "the connection was lost in the middle of the answer; what had arrived is kept as the partial result"
+        assert said(decode([A], "reset").error, StreamInterruptedError, lost)
+        assert said(decode([DONE]).error, StreamInterruptedError, "the server ended the answer before it began")
+
+    def test_what_is_no_json(self) -> None:
+        outcome = decode([b"data: " + b"x" * 300 + b"\n\n"])
+        assert said(outcome.error, MalformedResponseError, f"the server sent an event that is not JSON: '{'x' * 200}'")
+
+    def test_what_is_no_answer(self) -> None:
+        outcome = decode([b'{"x": "' + b"x" * 300 + b'"}'], content_type="application/json")
+        assert said(outcome.error, MalformedResponseError, f'the answer is not one of the chat protocol: \'{{"x": "{"x" * 193}\'')
+
+    @pytest.mark.parametrize("body", [b"<html>", b"data: <html>\n\n", b" \n<!doctype html>"])
+    def test_a_page(self, body: bytes) -> None:
+        words = "the server answered with a web page instead of an answer; base_url is probably wrong, or a proxy stands in between"
+        assert said(decode([body]).error, MalformedResponseError, words)
+
+    @pytest.mark.parametrize(
+        ("body", "label"),
+        [
+            (A, "text/event-stream"),
+            (A.rstrip(), "text/event-stream"),
+            (b'{"choices": [{"message": {"content": "a"}}]}', "application/json"),
+        ],
+    )
+    def test_what_is_nested_too_deeply_for_us(self, body: bytes, label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        def texts_of(_content: object) -> tuple[str, str]:
+            raise RecursionError
+
+        monkeypatch.setattr(openai_chat, "texts_of", texts_of)
+        monkeypatch.setattr(openai_chat, "plain_chunks", lambda _run: [])
+        words = "the server sent JSON that is nested too deeply to be an answer"
+        assert said(decode([body], content_type=label).error, MalformedResponseError, words)
+
+    def test_a_body_without_end(self) -> None:
+        decoder = ChatDecoder("application/json")
+        decoder.feed(b"x" * (MAX_BODY + 1))
+        assert said(decoder.error, MalformedResponseError, "the answer is larger than 33554432 bytes; it was given up")
+        assert decoder.phase is DecoderPhase.ENDED
+
+    def test_a_finish_that_is_none(self) -> None:
+        assert said(decode([A, written({"finish": "error"})]).error, ServerError, "the server gave the answer up with 'error'; asking again may help")
+
+
+@pytest.mark.parametrize("label", ["text/html", "TEXT/HTML", " text/html ; charset=utf-8"])
+def test_what_is_labelled_as_a_page_is_given_up_before_it_is_read(label: str) -> None:
+    decoder = ChatDecoder(label)
+    assert (decoder.phase, decoder.feed(A)) == (DecoderPhase.ENDED, [])
+    assert "web page" in str(decoder.error)
+
+
+@pytest.mark.parametrize("label", ["text/plain; of=text/html", "text/html5", ""])
+def test_any_other_label_is_not(label: str) -> None:
+    assert ChatDecoder(label).phase is DecoderPhase.OPEN
+
+
+def test_a_body_that_is_an_answer_is_not_kept() -> None:
+    decoder = ChatDecoder()
+    decoder.feed(b'{"choices": []}\n\n' + A)
+    assert decoder._beginning.whole is None
+
+
+def test_an_event_that_becomes_too_large_with_the_last_line_of_the_body() -> None:
+    decoder = ChatDecoder()
+    half = b"data: " + b"x" * (MAX_BODY // 2)
+    decoder.feed(half + b"\n" + half)
+    assert decoder.error is None
+    assert decoder.eof() == []
+    assert isinstance(decoder.error, MalformedResponseError)
+
+
+def test_of_two_failures_in_one_chunk_the_first_is_told() -> None:
+    chunk = b'data: {"choices": [{"error": {"code": 429}}, {"error": {"code": 500}}, {"finish_reason": "error"}]}\n\n'
+    assert isinstance(decode([A, chunk]).error, RateLimitError)
+
+
+class TestUsageOfAnAnswerThatFails:
+    """What was counted was spent."""
+
+    @pytest.mark.parametrize("last", [FAILURE, b"", b"x\n", written({"finish": "error"})])
+    @pytest.mark.parametrize("end", ["eof", "reset"])
+    def test_it_is_told_at_the_end(self, last: bytes, end: str) -> None:
+        outcome = decode([written({"delta": {"content": "a"}, "usage": COUNTED}), last], end)
+        assert outcome.error is not None
+        assert outcome.deltas == [StreamDelta("a"), StreamDelta(usage=Usage(1, 2, 3))]
+
+    def test_without_any_nothing_is_told(self) -> None:
+        assert decode([A, FAILURE]).deltas == [StreamDelta("a")]
+
+    def test_an_answer_that_does_not_fail_tells_it_with_its_end(self) -> None:
+        deltas = decode([written({"delta": {"content": "a"}, "usage": COUNTED}), B, FINISH]).deltas
+        assert [delta.usage for delta in deltas] == [None, None, Usage(1, 2, 3)]
+
+
+def test_an_end_without_a_finish_has_no_reason() -> None:
+    final = decode([A, DONE]).deltas[-1]
+    assert (final.final, final.finish_reason, final.raw_finish_reason) == (True, None, None)
+
+
+def test_a_whole_answer_behind_a_byte_order_mark() -> None:
+    body = b'\xef\xbb\xbf{"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}'
+    assert [decode([body], content_type=label).result.message.content for label in ("application/json", "text/event-stream")] == ["Hi", "Hi"]
+
+
+def test_an_object_that_is_no_answer_is_malformed_whatever_its_label() -> None:
+    assert isinstance(decode([b'{"x": 1}']).error, MalformedResponseError)
+    assert isinstance(decode([b'{"x": ']).error, StreamInterruptedError)
+
+
+def test_the_old_function_call_is_a_call_and_nothing_is_added_to_it_or_to_what_comes_behind_it() -> None:
+    events = [written({"delta": {"function_call": {"name": "f", "arguments": piece}}}) for piece in ("{", "}")]
+    *deltas, final = decode([*events, A, written({"delta": {"content": "b", "function_call": "x"}}), FINISH]).deltas
+    assert [delta.tool_fragments for delta in deltas] == [(ToolCallFragment(0, None, "f", "{"),), (ToolCallFragment(0, arguments="}"),), (), ()]
+    assert [(call.name, call.arguments, call.opaque) for call in final.tool_calls or ()] == [("f", {}, None)]
+
+
+class TestHalvesAtTheEnd:
+    """Half a surrogate pair waits for its other half as long as anything may come, and is told with the end."""
+
+    @pytest.mark.parametrize("kind", ["content", "reasoning", "refusal"])
+    def test_of_any_text(self, kind: str) -> None:
+        *_, final = decode([written({"delta": {kind: "x\ud83d"}}), FINISH]).deltas
+        assert (final.final, final.content, final.reasoning, final.refusal) == (
+            True, *["\ufffd" if kind == name else None for name in ("content", "reasoning", "refusal")],
+        )  # fmt: skip
+
+    def test_of_arguments(self) -> None:
+        call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a": "\ud83d'}}
+        *_, final = decode([written({"calls": [call]}), written({"delta": {"tool_calls": [call]}}), written({"finish": "length"})]).deltas
+        assert final.tool_fragments == (ToolCallFragment(0, arguments="\ufffd"),)
+        assert decode([A, FINISH]).deltas[-1].tool_fragments == ()
+
+    def test_text_behind_the_finish_comes_behind_it(self) -> None:
+        events = [A, written({"delta": {"content": "\ud83d"}}), FINISH, B, B]
+        assert decode(events).result.message.content == decode([b"".join(events)]).result.message.content == "a\ufffdbb"
+        assert decode([*events[:3], written({"delta": {"content": "\ude00"}})]).result.message.content == "a😀"
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content", "refusal"])
+@pytest.mark.parametrize("odd", [7, True, {"a": 1}, ["a"]])
+def test_what_should_be_text_and_is_not_is_nothing(name: str, odd: Any) -> None:
+    outcome = decode([written({"delta": {name: odd, "content": "a"}}), FINISH])
+    assert (outcome.error, outcome.result.message) == (None, Message("assistant", "a"))

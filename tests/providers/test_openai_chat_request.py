@@ -53,6 +53,14 @@ def test_a_call_and_its_result() -> None:
     ]
 
 
+def test_thoughts_that_were_parts_of_the_content_go_back_as_parts_before_the_text() -> None:
+    kept = OpaquePart("openai-chat", {"content_parts": [{"type": "thinking", "thinking": "t", "signature": "s"}], "reasoning_opaque": "o"})
+    with_text, without = messages(Message("assistant", parts=[TextPart("a"), kept]), Message("assistant", parts=[kept]))
+    assert with_text["content"] == [{"type": "thinking", "thinking": "t", "signature": "s"}, {"type": "text", "text": "a"}]
+    assert without["content"] == [{"type": "thinking", "thinking": "t", "signature": "s"}]
+    assert (with_text["reasoning_opaque"], "content_parts" in with_text) == ("o", False)
+
+
 def test_a_call_that_could_not_be_read_goes_back_as_it_came() -> None:
     (sent,) = messages(Message("assistant", "x", [ToolCall("c", "f", {}, "{'a'", "not JSON")]))
     assert sent["tool_calls"][0]["function"]["arguments"] == "{'a'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from typing import Any
 
 import pytest
@@ -51,8 +52,10 @@ def test_an_event_that_says_nothing_is_recognised_and_is_no_delta() -> None:
     [
         event("a", ENVELOPE.replace('"created":7', '"created":8')),
         event("a", ENVELOPE.replace('"finish_reason":null', '"finish_reason":"stop"')),
+        event("a", ENVELOPE.replace('"finish_reason":null', '"finish_reason":true')),
         event('a"},"x":{"content":"b'),
-        event("a\\nb"),
+        event("a\\x"),
+        event("a\\ud800"),
         event("a\\"),
         event("a\tb"),
         event("a\nb"),
@@ -68,6 +71,30 @@ def test_anything_else_among_them_is_left_to_the_decoder(other: bytes, place: in
     events = [event("a"), event("b")]
     events.insert(place, other)
     assert texts(learned(), *events) is None
+
+
+def test_a_text_that_was_written_with_escapes_is_read_as_the_string_it_is() -> None:
+    assert texts(learned(), event("a"), event("\\n\\u00e9\\\\"), event("b")) in (["a", "\n\u00e9\\", "b"], None)
+    assert texts(learned(), event("a"), event("\\n\\u00e9"), event("b")) == ["a", "\n\u00e9", "b"]
+
+
+def test_where_escapes_stand_costs_no_second_look_at_the_rest() -> None:
+    """A newline in each twentieth delta, as in any answer; what it costs is counted in searches."""
+    template, events = learned(), [event("\\n" if number % 20 == 0 else "word") for number in range(2000)]
+    calls = 0
+
+    def count(_: object, kind: str, __: object) -> None:
+        nonlocal calls
+        calls += kind == "c_call"
+
+    sys.setprofile(count)
+    try:
+        found = template.texts(b"\n\n".join(events))
+    finally:
+        sys.setprofile(None)
+    assert found is not None
+    assert len(found) == len(events)
+    assert calls < 12 * len(events)
 
 
 def test_an_end_that_overlaps_its_beginning_is_no_event() -> None:
@@ -113,6 +140,56 @@ def test_a_server_that_changes_every_event_is_left_alone_after_some_attempts() -
         template.learn(Run((ENVELOPE.replace("7", str(number)) % "a").encode(), 1), "a")
     template.learn(Run((ENVELOPE % "a").encode(), 1), "a")
     assert texts(template, event("a")) is None
+
+
+def test_it_is_given_up_after_so_many_attempts_and_no_fewer() -> None:
+    template = TextTemplate()
+    for number in range(ATTEMPTS):
+        assert not template.is_given_up
+        template.learn(Run((ENVELOPE.replace("null", str(number)) % "a").encode(), 1), "a")
+        assert texts(template, event("a", ENVELOPE.replace("null", str(number + 1)))) is None
+    assert template.is_given_up
+
+
+def test_it_learns_from_the_last_event_of_a_run() -> None:
+    template = TextTemplate()
+    lines = [(envelope % "a").encode() for envelope in (ENVELOPE.replace("7", "1"), ENVELOPE.replace("7", "2"), ENVELOPE)]
+    template.learn(Run(b"\n".join(lines), 3), "a")
+    assert texts(template, event("b")) == ["b"]
+    assert texts(template, event("b", ENVELOPE.replace("7", "2"))) is None
+
+
+class TestTheFirstEventsOfARun:
+    """Of many events those at the beginning may be known although not all are."""
+
+    OTHER = (ENVELOPE.replace("null", "true") % "x").encode()  # as long as the others behind its text
+
+    @staticmethod
+    def known(text: str) -> bytes:
+        return (ENVELOPE % text).encode()
+
+    def test_they_are_told_with_the_place_of_the_next_event(self) -> None:
+        for events, told in (([self.known("a"), self.known("b"), self.OTHER], 2), ([self.known("a"), self.OTHER, self.known("b")], 1)):
+            run = Run(b"\n".join(events), 3)
+            deltas, at = learned().leading(run, 0)
+            assert [delta.content for delta in deltas] == ["a", "b"][:told]
+            assert run.lines[at:] == b"\n".join(events[told:])
+
+    def test_from_any_event_on(self) -> None:
+        run = Run(b"\n".join([self.OTHER, self.known("a"), self.OTHER]), 3)
+        deltas, at = learned().leading(run, len(self.OTHER) + 1)
+        assert ([delta.content for delta in deltas], run.lines[at:]) == (["a"], self.OTHER)
+
+    def test_all_of_them_may_be_known(self) -> None:
+        run = Run(self.known("a") + b"\n" + self.known("b"), 2)
+        deltas, at = learned().leading(run, 0)
+        assert ([delta.content for delta in deltas], at) == (["a", "b"], len(run.lines))
+
+    @pytest.mark.parametrize("first", [OTHER, b'{"x": 1}', (ENVELOPE % "a\\x").encode(), (ENVELOPE % "a").encode() + b" ", b'{"id":"'])
+    def test_where_the_first_is_not_none_is(self, first: bytes) -> None:
+        run = Run(first + b"\n" + self.known("a"), 2)
+        assert learned().leading(run, 0) == ([], 0)
+        assert TextTemplate().leading(run, 0) == ([], 0)
 
 
 def test_a_template_that_serves_is_learned_anew_as_often_as_needed() -> None:

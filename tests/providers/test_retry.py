@@ -136,3 +136,23 @@ async def test_it_looks_like_the_provider_it_wraps() -> None:
 def test_a_configuration_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"max_attempts|min_wait"):
         RetryConfig(**wrong)
+
+
+def test_any_number_of_attempts_has_a_wait() -> None:
+    provider = RetryProvider(FakeProvider([]), RetryConfig(max_attempts=5000, jitter=False, max_elapsed=None))
+    assert provider.wait_after(4999, ServerError("busy")) == 60.0
+
+
+async def test_the_deadline_is_on_the_clock_that_it_is_given() -> None:
+    times = iter([0.0, 1.0, 299.0])
+    flaky = FakeProvider([ServerError("busy")] * 3)
+    provider = RetryProvider(flaky, RetryConfig(max_attempts=3, jitter=False), sleep=Waits(), clock=lambda: next(times))
+    with pytest.raises(ServerError):
+        await provider.complete(HI)
+    assert len(flaky.calls) == 2
+
+
+def test_a_configuration_of_another_kind_is_refused() -> None:
+    wrong: Any = {"max_attempts": 2}
+    with pytest.raises(TypeError, match="retry_config is a dict; give a RetryConfig"):
+        RetryProvider(FakeProvider([]), wrong)

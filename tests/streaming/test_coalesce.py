@@ -136,6 +136,15 @@ class TestByTime:
 
         assert run(main) == [StreamDelta("first"), StreamDelta("a"), StreamDelta("de", reasoning="bc"), END]
 
+    def test_pieces_of_one_call_are_one_piece(self) -> None:
+        pieces = [ToolCallFragment(0, "c", "f", "{"), ToolCallFragment(0, arguments="}"), ToolCallFragment(1, "d", "g", "{}")]
+
+        async def main() -> list[StreamDelta]:
+            script = [step for piece in pieces for step in (0.001, [StreamDelta(tool_calls=[ToolCall("c", "f")], tool_fragments=(piece,))])]
+            return [delta async for delta in coalesce(stream_of(PacedSource([StreamDelta("a")], *script, [END])))]
+
+        assert [delta.tool_fragments for delta in run(main)] == [(), (ToolCallFragment(0, "c", "f", "{}"), pieces[2]), ()]
+
     def test_an_idle_stream_sets_no_timer(self) -> None:
         async def main() -> int:
             loop = asyncio.get_running_loop()
@@ -213,15 +222,17 @@ class TestBackPressure:
         assert run(main) == (67, 66_000, 133)
 
     @pytest.mark.parametrize(
-        "delta",
+        ("delta", "reads"),
         [
-            StreamDelta(reasoning="x" * 1000),
-            StreamDelta(refusal="x" * 1000),
-            StreamDelta(tool_fragments=(ToolCallFragment(0, arguments="x" * 500), ToolCallFragment(1, arguments="x" * 500))),
+            (StreamDelta(reasoning="x" * 1000), 67),
+            (StreamDelta(refusal="x" * 1000), 67),
+            (StreamDelta(tool_fragments=(ToolCallFragment(0, arguments="x" * 500), ToolCallFragment(1, arguments="x" * 500))), 60),
+            (StreamDelta(parts=(OPAQUE,) * 10), 104),
+            (StreamDelta("x", logprobs=(TokenLogprob("x", -1.0),) * 10), 104),
         ],
-        ids=["reasoning", "refusal", "calls"],
+        ids=["reasoning", "refusal", "calls", "parts", "logprobs"],
     )
-    def test_text_of_every_kind_counts(self, delta: StreamDelta) -> None:
+    def test_text_of_every_kind_counts_and_what_is_no_text_weighs_too(self, delta: StreamDelta, reads: int) -> None:
         async def main() -> int:
             source = PacedSource(*[[delta] for _ in range(1000)])
             stream = coalesce(stream_of(source))
@@ -230,11 +241,11 @@ class TestBackPressure:
             await stream.aclose()
             return source.reads
 
-        assert run(main) == 67
+        assert run(main) == reads
 
     def test_deltas_that_do_not_merge_count_by_their_number(self) -> None:
         async def main() -> int:
-            source = PacedSource(*[[StreamDelta(parts=(OPAQUE,)), StreamDelta("x")] for _ in range(10_000)])
+            source = PacedSource(*[[StreamDelta(reasoning="x"), StreamDelta("x")] for _ in range(10_000)])
             stream = coalesce(stream_of(source))
             await anext(stream)
             await asyncio.sleep(10)
@@ -310,6 +321,48 @@ class TestByWordsAndSentences:
             StreamDelta("world", logprobs=(tokens[2], tokens[3]), usage=Usage(1, 3, 4)),
             END,
         ]
+
+    def test_what_comes_with_the_text_is_merged_with_it(self) -> None:
+        tokens = [TokenLogprob(text, -0.5) for text in ("a", "b", "c")]
+        assert merged([StreamDelta(token.token, logprobs=(token,)) for token in tokens]) == [StreamDelta("abc", logprobs=tuple(tokens))]
+        assert merged([StreamDelta("a", usage=Usage(1, 1, 2)), StreamDelta("b", usage=Usage(1, 2, 3))]) == [StreamDelta("ab", usage=Usage(1, 2, 3))]
+
+    def test_two_deltas_that_merge_are_one(self) -> None:
+        assert merged([StreamDelta(reasoning="a"), StreamDelta(reasoning="b")]) == [StreamDelta(reasoning="ab")]
+
+    @pytest.mark.parametrize("kind", ["content", "reasoning", "refusal"])
+    def test_of_every_kind_the_tokens_that_end_in_what_goes_out_go_with_it(self, kind: str) -> None:
+        tokens = [TokenLogprob(text, -0.5) for text in ("one", " ", "two")]
+        holder = TextHolder(whole_words)
+        made = StreamDelta(logprobs=tuple(tokens), usage=Usage(1, 1, 2))
+        (first,) = holder.feed(replace(made, **{kind: "one two"}))  # type: ignore[arg-type]
+        (second,) = holder.flush()
+        assert (getattr(first, kind), first.logprobs, first.usage) == ("one ", tuple(tokens[:2]), Usage(1, 1, 2))
+        assert (getattr(second, kind), second.logprobs, second.usage) == ("two", (tokens[2],), None)
+
+    def test_the_first_delta_may_hold_whole_sentences(self) -> None:
+        assert TextHolder(whole_sentences).feed(StreamDelta("One. Two. Three")) == [StreamDelta("One. Two. ")]
+
+    async def test_after_an_error_nothing_more_is_read(self) -> None:
+        class GoesOn:
+            """An iterator that has more to say after it failed."""
+
+            def __init__(self) -> None:
+                self.script: list[StreamDelta | Exception] = [StreamDelta("wor"), RateLimitError("slow down"), StreamDelta("ds "), END]
+
+            def __aiter__(self) -> GoesOn:
+                return self
+
+            async def __anext__(self) -> StreamDelta:
+                step = self.script.pop(0)
+                if isinstance(step, Exception):
+                    raise step
+                return step
+
+        stream = coalesce(GoesOn(), by="word")
+        assert await anext(stream) == StreamDelta("wor")
+        with pytest.raises(RateLimitError):
+            await anext(stream)
 
     async def test_it_reads_no_further_than_it_must(self) -> None:
         source = PacedSource(texts("one "), texts("tw"), texts("o "), [END])
@@ -548,6 +601,13 @@ class TestEnds:
         assert run(main) == 2.0
 
 
+@pytest.mark.parametrize("how", [{"seconds": 0.05}, {"by": "word"}])
+async def test_a_stream_that_was_never_read_can_be_aborted(how: dict[str, Any]) -> None:
+    source = PacedSource([StreamDelta("a")], [END])
+    coalesce(stream_of(source), **how).abort()
+    assert (source.reads, source.closes, source.aborts) == (0, 0, 1)
+
+
 def test_a_stream_that_waits_for_room_is_closed_with_a_break() -> None:
     async def main() -> tuple[bool, int]:
         source = PacedSource(*[texts("x" * 70_000) for _ in range(5)])
@@ -765,3 +825,21 @@ class TestLaws:
         times = [time for time, text in timed(*[step for pause in pauses for step in (pause, texts("x"))], 0.3, [END]) if text != "."]
         assert all(later - earlier >= 49.9 for earlier, later in pairwise(times))
         assert times[0] == round(pauses[0] * 1000)
+
+
+def test_what_has_no_text_is_read_ahead_within_bounds_too() -> None:
+    async def many(read: list[int]) -> AsyncIterator[StreamDelta]:
+        for number in range(100_000):
+            read.append(number)
+            yield StreamDelta("", logprobs=(TokenLogprob("a", -1.0),))
+        yield StreamDelta(finish_reason="stop", final=True)
+
+    async def main() -> None:
+        read: list[int] = []
+        stream = coalesce(many(read))
+        await anext(stream)
+        await asyncio.sleep(60)
+        assert len(read) < 5_000
+        await stream.aclose()
+
+    run(main)

@@ -146,3 +146,15 @@ def test_the_texts_of_the_events_are_the_texts_of_the_result_and_calls_start_in_
     assert begun == list(range(max([len(delta.tool_calls or ()) for delta in deltas], default=0)))
     assert [type(event) for event in events].count(Finished) == 1
     assert isinstance(events[-1], Finished)
+
+
+def test_the_view_of_all_calls_is_not_read_while_they_begin() -> None:
+    """Reading it parses every call so far, which at each new call would cost the square of them."""
+    translator, log, events = EventTranslator(), ToolCallLog(), []
+    for index in range(300):
+        fragment = ToolCallFragment(index, f"c{index}", "f", "{}")
+        log.append(fragment)
+        view = log.view()
+        events += translator.translate(StreamDelta(tool_calls=view, tool_fragments=(fragment,)))
+        assert view._calls is None  # type: ignore[attr-defined]  # the view says itself whether it was read
+    assert [(event.index, event.id) for event in events if isinstance(event, ToolCallStarted)] == [(index, f"c{index}") for index in range(300)]

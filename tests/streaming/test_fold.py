@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_agent.streaming import Fold, ToolCallLog, fold, merge
+from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.types import (
     CompletionResult,
     FinishReason,
@@ -64,6 +68,40 @@ class TestParts:
     def test_empty_text_is_no_part(self) -> None:
         assert parts_of(StreamDelta("", reasoning="", refusal=""), StreamDelta("", [])) == ()
         assert parts_of(StreamDelta("a"), StreamDelta("", reasoning=""), StreamDelta("b")) == (TextPart("ab"),)
+
+
+class TestBatches:
+    """Deltas of one read, taken at once."""
+
+    def test_they_fold_as_they_do_one_by_one(self) -> None:
+        folded = Fold()
+        folded.extend([StreamDelta(reasoning="a"), StreamDelta("b"), StreamDelta(usage=Usage(1, 1, 2))])
+        folded.extend(TextDeltas([StreamDelta("c"), StreamDelta("d")]))
+        folded.extend([])
+        folded.extend([StreamDelta(parts=(OPAQUE,)), END])
+        assert folded.result() == CompletionResult(Message("assistant", parts=[ReasoningPart("a"), TextPart("bcd"), OPAQUE]), Usage(1, 1, 2), "stop")
+
+    @pytest.mark.parametrize("before", [StreamDelta(), StreamDelta(reasoning="r"), StreamDelta(refusal="r"), StreamDelta(parts=(OPAQUE,))])
+    def test_texts_behind_anything_else_begin_a_part(self, before: StreamDelta) -> None:
+        at_once, one_by_one = Fold(), Fold()
+        texts = TextDeltas([StreamDelta("a"), StreamDelta("b")])
+        at_once.extend([before])
+        at_once.extend(texts)
+        for delta in [before, *texts]:
+            one_by_one.add(delta)
+        assert at_once.result() == one_by_one.result()
+        assert at_once.result().message.content == "ab"
+
+    def test_texts_behind_text_are_not_looked_at_one_by_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        folded = Fold()
+        folded.add(StreamDelta("a"))
+        monkeypatch.setattr(Fold, "add", lambda *_: pytest.fail("looked at"))
+        folded.extend(TextDeltas([StreamDelta("b"), StreamDelta(""), StreamDelta("c")]))
+        assert folded.result().message.content == "abc"
+
+    def test_text_of_another_kind_in_the_same_delta_is_not_passed_over(self) -> None:
+        assert parts_of(StreamDelta("a"), StreamDelta("b", reasoning="r")) == (TextPart("a"), ReasoningPart("r"), TextPart("b"))
+        assert parts_of(StreamDelta("a"), StreamDelta("b", refusal="r")) == (TextPart("ab"), RefusalPart("r"))
 
 
 class TestCalls:
@@ -197,6 +235,18 @@ class TestMerging:
         assert merge(StreamDelta("a"), StreamDelta(reasoning="b")) is None
         assert merge(StreamDelta(tool_calls=[CALL]), StreamDelta("b")) is None
         assert merge(StreamDelta(parts=(OPAQUE,)), StreamDelta(refusal="b")) is None
+
+    def test_a_delta_without_text_of_any_kind_stands_in_nobodys_way(self) -> None:
+        usage = Usage(1, 1, 2)
+        for later in (
+            StreamDelta(reasoning="b"),
+            StreamDelta("b"),
+            StreamDelta(refusal="b"),
+            StreamDelta(parts=(OPAQUE,)),
+            StreamDelta(tool_calls=[CALL]),
+        ):
+            assert merge(StreamDelta(usage=usage), later) == replace(later, usage=usage)
+            assert merge(later, StreamDelta(usage=usage)) == replace(later, usage=usage)
 
     def test_nothing_is_merged_into_an_end(self) -> None:
         assert merge(END, StreamDelta()) is None

@@ -13,6 +13,7 @@ import pytest
 
 from ecs_agent.errors import ProviderError, RateLimitError, StreamInterruptedError
 from ecs_agent.streaming import CompletionStream, DeltaSource, Finished, StreamEvent, TextDelta, ToolCallStarted, UsageReported
+from ecs_agent.streaming.fold import Fold, TextDeltas
 from ecs_agent.types import CompletionResult, Message, StreamDelta, Timing, ToolCall, Usage
 
 A, B, C = StreamDelta("a"), StreamDelta("b"), StreamDelta("c")
@@ -105,6 +106,26 @@ class TestReading:
             assert ended.value.value is expected
         assert source.reads == 1
 
+    async def test_a_read_of_texts_is_folded_at_once_and_only_when_somebody_asks_or_more_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        stream = CompletionStream(FakeSource([A], TextDeltas([B, C]), [END]))
+        await anext(stream)
+        assert content(stream) == "a"
+        for expected in (B, C):
+            assert await anext(stream) is expected
+        with monkeypatch.context() as patch:
+            patch.setattr(Fold, "add", lambda *_: pytest.fail("looked at one by one"))
+            assert content(stream) == "abc"
+        assert await anext(stream) is END
+        assert content(stream) == "abc"
+
+    async def test_a_result_in_the_middle_of_a_read_counts_nothing_twice(self) -> None:
+        for moments in range(8):
+            stream = CompletionStream(FakeSource([A], TextDeltas([B, C]), [B, C, END]))
+            for number, text in enumerate(["a", "ab", "abc", "abcb", "abcbc", "abcbc"]):
+                await anext(stream)
+                assert not moments >> number % 3 & 1 or content(stream) == text
+            assert content(stream) == "abcbc"
+
     async def test_nothing_is_read_before_it_is_asked_for(self) -> None:
         source = FakeSource([A], [END])
         stream = CompletionStream(source)
@@ -135,6 +156,7 @@ class TestReading:
         stream = CompletionStream(source)
         error = await failure(stream)
         assert isinstance(error, StreamInterruptedError)
+        assert str(error) == "the answer ended without a finish; it may be incomplete"
         assert error.partial == stream.result()
         assert error.partial.message == Message("assistant", "ab", interrupted=True)
         assert source.closes == 1
@@ -237,6 +259,15 @@ class TestLeaving:
         gc.collect()
         assert (source.closes, source.aborts) == (0, 1)
 
+    async def test_a_finaliser_that_runs_twice_aborts_once(self) -> None:
+        source = FakeSource([A], [END])
+        stream = CompletionStream(source)
+        await anext(stream)
+        stream.__del__()
+        stream.__del__()
+        assert (source.closes, source.aborts) == (0, 1)
+        assert [delta async for delta in stream] == []
+
     async def test_dropping_a_stream_that_has_ended_or_was_closed_does_nothing(self) -> None:
         ended, closed = FakeSource([END]), FakeSource([A])
         stream = CompletionStream(ended)
@@ -268,7 +299,7 @@ class TestTwoReaders:
 
         first = asyncio.create_task(read_one())
         await source.waiting.wait()
-        with pytest.raises(RuntimeError, match="one reader"):
+        with pytest.raises(RuntimeError, match="^this stream is already being read by another task; a stream has one reader$"):
             await anext(stream)
         source.script.append([A, END])
         source.more.set()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecs_agent.streaming.timing import Stopwatch
+from ecs_agent.streaming.timing import _COUNT_AT, Stopwatch
 from ecs_agent.types import Timing, Usage
 
 
@@ -90,6 +90,18 @@ def test_one_stall_among_many_gaps_shows_in_the_largest_alone() -> None:
     timing = watched([0.02] * 1000 + [30.0])
     assert timing.gap_p50 == timing.gap_p99 == pytest.approx(0.02, rel=0.045)
     assert timing.gap_max == pytest.approx(30.0)
+
+
+def test_the_figures_are_the_same_however_often_they_are_asked_for() -> None:
+    asked, left_alone, now = Stopwatch(0.0), Stopwatch(0.0), 0.0
+    for number in range(3 * _COUNT_AT):
+        now += 0.001 * (number % 7)
+        asked.note(now, 2)
+        asked.timing(None)
+        left_alone.note(now, 2)
+        assert len(left_alone._arrivals) < _COUNT_AT
+    assert asked.timing(None) == left_alone.timing(None)
+    assert asked.timing(None).deltas == 6 * _COUNT_AT
 
 
 def test_memory_does_not_grow_with_the_stream() -> None:

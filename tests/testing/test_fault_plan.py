@@ -247,3 +247,19 @@ def test_a_wrong_report_is_told_apart() -> None:
     assert "no partial result" in (expected_outcome(CALLS, FaultPlan(cut_after=1)).differs(None, StreamInterruptedError("lost")) or "")
     half = CompletionResult(Message("assistant", "Hi ", calls[:1], interrupted=True))
     assert "not arrived whole" in (expected_outcome(CALLS, FaultPlan(cut_after=1)).differs(half, StreamInterruptedError("lost")) or "")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"end": "close"}, {"split": "byte"}, {"usage": "nowhere"}, {"call_ids": "zzz"}, {"call_index": 1}, {"comments": "x"}, {"line_end": "\r"}],
+)
+def test_a_word_that_no_plan_knows_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is .*; it must be one of"):
+        FaultPlan(**wrong)
+
+
+@pytest.mark.parametrize("field", ["refuse", "fail_with"])
+def test_a_failure_is_named_by_its_kind(field: str) -> None:
+    wrong: dict[str, Any] = {field: "nonsense"}
+    with pytest.raises(TypeError, match=f"{field} is 'nonsense'; give a member of ErrorKind"):
+        FaultPlan(**wrong)

@@ -108,3 +108,16 @@ def test_what_cannot_be_answered_is_refused_before_anyone_asks(wrong: Any) -> No
     for server in (LoopbackServer, ScriptedTransport):
         with pytest.raises(TypeError, match="a (scripted answer|step of a script) is"):
             server([wrong])
+
+
+def test_a_server_that_was_not_started_has_no_address() -> None:
+    with pytest.raises(RuntimeError, match="async with LoopbackServer"):
+        _ = LoopbackServer(["Hi"]).base_url
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [({"pieces": b"data"}, "are one bytes"), ({"pieces": "data"}, "are one str"), ({"end": "close"}, "end is 'close'")]
+)
+def test_a_reply_of_another_shape_is_refused(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        Reply(**wrong)

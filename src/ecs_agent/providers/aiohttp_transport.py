@@ -33,7 +33,7 @@ class AiohttpTransport:
     """
 
     def __init__(self, *, connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._timeout = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=connect_timeout, sock_read=None)
+        self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_timeout, sock_connect=None, sock_read=None)
         self._proxy = proxy
         self._proxies: dict[str, str | None] = {}  # the environment's, by host
         self._ssl = ssl_context
@@ -47,7 +47,7 @@ class AiohttpTransport:
     async def open(self, request: TransportRequest) -> _Response:
         """Send a request and wait for the head of its response."""
         try:
-            session = await self._session()
+            session, responses = await self._session()
             response = await session.request(
                 request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy_for(request.url)
             )
@@ -55,8 +55,11 @@ class AiohttpTransport:
             failure, cause = _before_headers(error, request.url), _harmless(error)
         else:
             opened = _Response(response)
-            self._open[asyncio.get_running_loop()].add(opened)
-            return opened
+            if not session.closed:
+                responses.add(opened)
+                return opened
+            opened.abort()
+            failure, cause = ProviderConnectionError("the provider was closed while it waited for an answer", retryable=False), None
         raise failure from cause  # outside of the handler: aiohttp's own errors hold the request with its key
 
     def _proxy_for(self, url: str) -> str | None:
@@ -73,7 +76,8 @@ class AiohttpTransport:
             self._proxies[parts.netloc] = found if found and not proxy_bypass(parts.hostname or "") else None
         return self._proxies[parts.netloc]
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def _session(self) -> tuple[aiohttp.ClientSession, WeakSet[_Response]]:
+        """The session of the running loop, and its open responses."""
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None or session.closed:
@@ -82,7 +86,7 @@ class AiohttpTransport:
             self._open[loop] = WeakSet()
             self._owners[loop] = _owned_session(self._timeout, self._ssl, self._open[loop])
             session = self._sessions[loop] = await anext(self._owners[loop])
-        return session
+        return session, self._open[loop]
 
     async def aclose(self) -> None:
         """Close the idle connections of this loop."""

@@ -50,7 +50,7 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
             r"insufficient[ _.]?(?:user[ _]|account[ _])?(?:quota|balance|credits?|funds)", r"balance.{0,20}(?:insufficient|not enough|too low)",
             r"not.enough.(?:balance|credits?)", r"exceeded.{0,6}current.quota", r"billing_(?:hard_limit|not_active)", r"payment.required",
             r"out of credits", r"credit balance", r"used all available credits", r"spending limit", r"budget.{0,12}exceeded", r"arrearage",
-            r"overdue", r"余额不足", r"欠费",
+            r"\boverdue\b", r"余额不足", r"欠费",
         ),
     ),
     (
@@ -189,6 +189,14 @@ def error_object(found: Any) -> Any:
     return found if flat or found.get("detail") or found.get("errors") else None
 
 
+_WRONG_REQUEST: Final = re.compile(
+    r"model_not_found|invalid_function_parameters|(?:unsupported|unknown)_(?:parameter|value)|missing_required_parameter"
+)
+"""Codes that leave no doubt, whatever the sentence beside them quotes."""
+
+_QUOTED: Final = re.compile(r"`[^`]*`|(?<!\w)'[^'\s]{1,80}'(?!\w)|\"[^\"\s]{1,80}\"")
+"""Single words that a sentence quotes: names of models, tools and fields of the request, which say nothing of the failure."""
+
 _CODES: Final = ("type", "code", "status", "error_type", "reason", "message")
 
 
@@ -198,11 +206,15 @@ def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
     if is_object(base):
         return ContextLengthError if _BY_WORDS[0][0].search(words) else _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
     codes = " ".join([value for name in _CODES[:5] if isinstance(value := fields.get(name), str)])
+    if _WRONG_REQUEST.search(codes) and (status is None or 400 <= status < 500):
+        return BadRequestError
     for pattern, leaf in _BY_WORDS:  # a code means one thing, a sentence often mentions others
         if leaf not in _GENERAL and pattern.search(codes):
             return leaf
+    unquoted = _QUOTED.sub(" ", words)
     for pattern, leaf in _BY_WORDS:
-        if (leaf not in _GENERAL or status is None) and pattern.search(words):
+        said = words if leaf is ContextLengthError else unquoted  # an overflow is told by names of fields, which are quoted
+        if (leaf not in _GENERAL or status is None) and pattern.search(said):
             return leaf
     numbers = (status, *[_number(fields.get(name)) for name in ("code", "status", "status_code")])
     code = next((number for number in numbers if number is not None and 300 <= number < 600), None)
@@ -256,7 +268,7 @@ def _quoted(words: str) -> str:
 
 _TELLING: Final = (
     "message", "msg", "detail", "error", "errors", "error_msg", "error_type", "type", "code", "status", "innererror", "base_resp", "status_msg",
-    "metadata", "details", "raw", "reason",
+    "metadata", "details", "raw", "reason", "param", "loc",
 )  # fmt: skip
 """Fields whose text says what went wrong, the most readable first."""
 

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Unpack, overload
 
-from ecs_agent.errors import ProviderError, ProviderExhaustedError, UnsupportedFeatureError
-from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_messages
+from ecs_agent.errors import ProviderError, ProviderExhaustedError
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
@@ -64,14 +64,16 @@ class FakeProvider:
         Raises:
             ProviderExhaustedError: there is none left.
             UnsupportedFeatureError: `stream=True` together with `response_format`.
+            TypeError: an option that does not exist, or messages that are none.
         """
         self.last_response_format = options.get("response_format")
-        if stream and self.last_response_format is not None:
-            raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
+        check_options(options, stream)
         self.calls.append(ModelRequest(options.get("model") or self.model, list(checked_messages(messages)), stream, options))
         if len(self.calls) > len(self._responses):
             raise ProviderExhaustedError(f"{self.name} has no answer left: {len(self._responses)} were scripted, this is request {len(self.calls)}")
         answer = self._responses[len(self.calls) - 1]
+        if isinstance(answer, type):
+            raise TypeError(f"a scripted answer is the class {answer.__name__}; give an instance of it")
         script = script_of(answer(messages) if callable(answer) else answer, messages)
         first = next(moves(script, self._by))
         if isinstance(first, Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,10 @@ from urllib.request import getproxies
 import msgspec
 
 from ecs_agent._version import __version__
-from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError, UnsupportedFeatureError
+from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError
 from ecs_agent.providers.classify import classify_response, request_id_of, scrub
 from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits, check_seconds
-from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_messages
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -32,9 +33,10 @@ E = TypeVar("E", bound=ProviderError)
 Sign: TypeAlias = Callable[[ProviderError], ProviderError]
 
 ERROR_BODY = 64 * 1024
+_NO_HEADER_NAME = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
+_NO_HEADER_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 SHORTEST_SECRET = 8
 """Shorter words stay in error messages: they are names, numbers, and keys like "none" that a server on this machine is given."""
-KNOWN_OPTIONS = frozenset(RequestOptions.__optional_keys__)
 
 
 class WireCodec(Protocol):
@@ -57,8 +59,8 @@ class WireCodec(Protocol):
         """A decoder for the body of status 200 that answers a request."""
         ...
 
-    def withdraw(self, error: ProviderError) -> bool:
-        """Whether a refused request may be sent once more, since something optional in it was refused and is left out from now on."""
+    def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:
+        """Whether a refused request may be sent once more, since something in it was refused that is left out, or written otherwise, from now on."""
         ...
 
 
@@ -130,11 +132,7 @@ class HTTPProvider:
             TypeError: an option that does not exist, or a value that is none for its option.
             ValueError: a limit below zero.
         """
-        unknown = [name for name in options if name not in KNOWN_OPTIONS]
-        if unknown:
-            raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
-        if stream and options.get("response_format") is not None:
-            raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
+        check_options(options, stream)
         request = ModelRequest(options.get("model") or self.model, checked_messages(messages), stream, options)
         answer = await self._open(request)
         if stream:
@@ -164,25 +162,26 @@ class HTTPProvider:
         return CompletionStream(source, started=started, clock=loop.time)
 
     async def _sent(self, request: ModelRequest, limits: TimeLimits, sign: Sign) -> TransportResponse:
-        """The response to a request, its status 200; asked once more when something optional in it was refused."""
+        """The response to a request, its status 200; asked again when something in it was refused that can be left out or written otherwise."""
         patience, name = self._patience(limits)
         try:
             async with asyncio.timeout(patience):
-                try:
-                    return await self._accepted(request)
-                except ProviderError as error:
-                    if not self._codec.withdraw(error):
-                        raise
-                    return await self._accepted(request)
+                body = self._codec.encode(request)
+                while True:
+                    try:
+                        return await self._accepted(request, body)
+                    except ProviderError as error:
+                        sent = body
+                        if not self._codec.withdraw(error, sent) or (body := self._codec.encode(request)) == sent:
+                            raise
         except ProviderError as error:
             raise sign(error) from error.__cause__
         except TimeoutError:
             raise sign(ProviderTimeoutError(f"no answer within {patience} s ({name}); raise that limit if the model needs longer")) from None
 
-    async def _accepted(self, request: ModelRequest) -> TransportResponse:
-        body = _written(self._codec.encode(request))
+    async def _accepted(self, request: ModelRequest, body: JsonObject) -> TransportResponse:
         head = self._head({**self._headers, **(request.options.get("extra_headers") or {})})
-        response = await self._transport.open(TransportRequest(self.base_url + self._codec.path, head, body))
+        response = await self._transport.open(TransportRequest(self.base_url + self._codec.path, head, _written(body)))
         if response.status == 200:
             return response
         try:
@@ -209,8 +208,8 @@ class HTTPProvider:
         for name, value in extra.items():
             if not isinstance(value, str):
                 raise TypeError(f"the header {name!r} is a {type(value).__name__}; give a str")
-            if "\r" in name + value or "\n" in name + value:
-                raise ConfigurationError(f"the header {name!r} holds a line break")
+            if _NO_HEADER_NAME.search(name) or not name or _NO_HEADER_VALUE.search(value):
+                raise ConfigurationError(f"the header {name!r} holds a line break, or another character that no header has")
             head[name.lower()] = value
         return head
 
@@ -228,7 +227,7 @@ class HTTPProvider:
     def _secrets(self, request: ModelRequest) -> list[str]:
         """What must not appear in an error: the key, a proxy's password, and the headers, as many servers take a key in one of their own."""
         headers = {**self._headers, **(request.options.get("extra_headers") or {})}
-        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split()]]
+        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split() if not word.isalpha()]]
         if self._settings.key is not None:
             words.append(self._settings.key.reveal())
         return [word for word in words if len(word) >= SHORTEST_SECRET]

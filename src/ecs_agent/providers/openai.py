@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -18,14 +19,17 @@ from ecs_agent.providers.transport import Transport
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.types import JsonObject, Message
 
+_OWN_ID = re.compile(r"call_([0-9]{1,9})_[0-9]+")
+
 
 class OpenAIChatCodec:
-    """The chat protocol. Usage is asked for in streams until a server refuses to be asked."""
+    """The chat protocol. Usage is asked for in streams until a server refuses to be asked, and the limit of tokens is called as it wants it."""
 
     path = "/chat/completions"
 
     def __init__(self) -> None:
         self._include_usage = True
+        self._limit = "max_tokens"
 
     def authorization(self, key: str) -> dict[str, str]:
         """The key as a bearer token."""
@@ -33,25 +37,32 @@ class OpenAIChatCodec:
 
     def encode(self, request: ModelRequest) -> JsonObject:
         """The request's JSON."""
-        return encode_request(request, include_usage=self._include_usage and request.stream)
+        return encode_request(request, include_usage=self._include_usage and request.stream, limit=self._limit)
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request."""
         return ChatDecoder(content_type, call_id=partial(missing_id, request.messages))
 
-    def withdraw(self, error: ProviderError) -> bool:
-        """Stop asking for usage where that is what was refused."""
-        refused = isinstance(error, BadRequestError) and ("stream_options" in str(error) or "include_usage" in str(error))
-        if refused and self._include_usage:
+    def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:
+        """Stop asking for usage, or say `max_completion_tokens`, where that is what was refused."""
+        if not isinstance(error, BadRequestError):
+            return False
+        words = str(error)
+        if "stream_options" in sent and ("stream_options" in words or "include_usage" in words):
             self._include_usage = False
+            return True
+        if "max_tokens" in sent and "max_completion_tokens" in words:
+            self._limit = "max_completion_tokens"
             return True
         return False
 
 
 def missing_id(messages: Sequence[Message], slot: int) -> str:
-    """The id of a call that came without one: unique in the conversation, as it counts the turns before and the calls of this one."""
-    turn = 1 + sum(message.role == "assistant" for message in messages)
-    return f"call_{turn}_{slot}"
+    """The id of a call that came without one: unique in the conversation, as its number is above those of the turns and of such ids in it."""
+    turns = sum(message.role == "assistant" for message in messages)
+    ids = [call.id for message in messages for call in message.tool_calls or ()]
+    taken = [int(found[1]) for call_id in ids if (found := _OWN_ID.fullmatch(call_id))]
+    return f"call_{max([turns, *taken]) + 1}_{slot}"
 
 
 class OpenAIProvider(HTTPProvider):
@@ -62,10 +73,10 @@ class OpenAIProvider(HTTPProvider):
         base_url: else `OPENAI_BASE_URL` or `LLM_BASE_URL`, else OpenAI's own.
         model: else `LLM_MODEL`.
         connect_timeout: seconds for name resolution, connection and TLS.
-        read_timeout: seconds of silence; anything that arrives ends it.
+        read_timeout: seconds of silence, before the head of the response as well; anything that arrives ends it.
         first_delta_timeout: seconds until the first text, reasoning or tool call.
         total_timeout: seconds for the whole answer.
-        write_timeout: seconds for sending the request; None means that only `total_timeout` bounds it.
+        write_timeout: seconds for sending the request; None means that only the other limits bound it.
         pool_timeout: seconds to wait for one of `max_streams`; None for as long as it takes.
         tail_timeout: seconds after the finish reason to wait for the usage; passing it is no error.
         max_streams: how many answers may be open at once.

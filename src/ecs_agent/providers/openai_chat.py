@@ -162,9 +162,7 @@ class ChatDecoder:
     # Events
 
     def _recognised(self, blocks: bytes) -> TextDeltas | None:
-        texts = self._template.texts(blocks) if self._in_text else None
-        self._seen = self._seen or bool(texts)
-        return texts
+        return self._template.texts(blocks) if self._in_text else None
 
     def _run(self, run: Run, deltas: list[StreamDelta]) -> None:
         """Many events: recognised as texts, or read as texts all at once, as far as that is all they are; else one by one."""
@@ -173,9 +171,7 @@ class ChatDecoder:
         at, end = 0, len(run.lines)
         while at < end and self.phase is not DecoderPhase.ENDED:
             texts, at = self._template.leading(run, at) if self._in_text else (TextDeltas(), at)
-            if texts:
-                self._seen = True
-                deltas += texts
+            deltas += texts
             if at < end:
                 line = run.line_at(at)
                 at += len(line) + 1
@@ -220,6 +216,8 @@ class ChatDecoder:
             self._fail(classify_error_object(failure or (word if found is NOT_JSON else found)))
         elif is_object(found):
             self._chunk(lenient(found), deltas)
+        elif found is NOT_JSON and self.phase is DecoderPhase.TAIL:
+            self._end(deltas)  # the answer is complete; what comes after it takes nothing away
         elif found is NOT_JSON:
             self._fail(_page() if word.startswith("<") else MalformedResponseError(f"the server sent an event that is not JSON: {word[:200]!r}"))
 
@@ -238,7 +236,7 @@ class ChatDecoder:
             self._citations = self._citations or Citations()
             self._citations.listed(chunk.citations, chunk.search_results)
         for choice in chunk.choices or ():
-            if choice.index not in (0, None):
+            if choice.index not in (0, None, "0", ""):
                 continue
             usage = choice.usage if usage is None else usage
             said = choice.delta if choice.delta is not None else choice.message if not self._seen else None
@@ -246,7 +244,7 @@ class ChatDecoder:
                 self._delta(said, logprobs_of(choice.logprobs) if choice.logprobs is not None else (), deltas)
             if choice.error:
                 self._fail(classify_error_object({"error": choice.error}))
-            elif choice.finish_reason is not None and str(choice.finish_reason).lower() not in NO_FINISH:
+            elif choice.finish_reason and str(choice.finish_reason).lower() not in NO_FINISH:
                 self._finished(str(choice.finish_reason))
         if usage is not None and (counted := usage_of(usage)) is not None:
             self._usage = counted

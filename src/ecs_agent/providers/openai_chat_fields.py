@@ -71,17 +71,22 @@ def usage_of(found: Any) -> Usage | None:
     if not is_object(found):
         return None
     usage = found
-    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    prompt, completion = _named(usage, "prompt_tokens", "input_tokens"), _named(usage, "completion_tokens", "output_tokens")
     if prompt is None and completion is None:
         return None
     total = _count(usage.get("total_tokens"))
+    total = total if total is not None else (prompt or 0) + (completion or 0)
     return Usage(
-        prompt or 0,
-        completion or 0,
-        total if total is not None else (prompt or 0) + (completion or 0),
+        prompt if prompt is not None else max(0, total - (completion or 0)),
+        completion if completion is not None else max(0, total - (prompt or 0)),
+        total,
         _first_count(usage, "prompt_tokens_details", "cached_tokens", "prompt_cache_hit_tokens"),
         _first_count(usage, "completion_tokens_details", "reasoning_tokens"),
     )
+
+
+def _named(usage: JsonObject, *names: str) -> int | None:
+    return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
 
 
 def _first_count(usage: JsonObject, group: str, *names: str) -> int | None:
@@ -106,7 +111,7 @@ def texts_of(content: Any) -> tuple[str, str]:
         if isinstance(part, str):
             text += part
         elif is_object(part):
-            kind = str(part.get("type", "text"))
+            kind = str(part.get("type"))
             found = _text_in(part)
             text, thought = (text, thought + found) if kind in THOUGHTS else (text + found, thought)
     return text, thought

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from base64 import b64encode
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from ecs_agent.providers.openai_chat_parts import CONTENT_PARTS, SOURCE
 from ecs_agent.providers.protocol import ModelRequest
@@ -40,18 +42,18 @@ _AS_THEY_ARE = (
 )
 
 
-def encode_request(request: ModelRequest, *, include_usage: bool) -> JsonObject:
+def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "max_tokens") -> JsonObject:
     """The JSON of a request. What is not given is not sent; `extra_body` is merged last.
 
-    Reasoning text is not sent back, since most servers refuse it; opaque data of this protocol is. An assistant's message without any content
-    is left out.
+    `limit` is what the server calls the most tokens it may answer with. Reasoning text is not sent back, since most servers refuse it; opaque data
+    of this protocol is. An assistant's message without any content is left out.
     """
     options = request.options
     body: JsonObject = {"model": request.model, "messages": [_message(m) for m in request.messages if m.parts or m.role != "assistant"]}
     for name in _AS_THEY_ARE:
         value = options.get(name)
         if value is not None:
-            body[name] = value
+            body[limit if name == "max_tokens" else name] = _option(name, value)
     tools, choice = options.get("tools"), options.get("tool_choice")
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
@@ -62,6 +64,12 @@ def encode_request(request: ModelRequest, *, include_usage: bool) -> JsonObject:
         if include_usage:
             body["stream_options"] = {"include_usage": True}
     return {**body, **(options.get("extra_body") or {})}
+
+
+def _option(name: str, value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}; give a finite number")
+    return dict(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
 
 
 def _choice(choice: object) -> Any:

@@ -1,8 +1,8 @@
 """A shortcut for the events that nearly all of a stream consists of: those that differ from one before in nothing but their text.
 
 The bytes of an event are a beginning, the text, and an end. Where beginning and end are, byte for byte, those of an event that was decoded as new
-text and nothing else, and between them stands no quote, no backslash and no control character, JSON leaves only one reading: the same event with
-that text. So an event costs a search for the end of its text and a comparison, and is not decoded.
+text and nothing else, and between them stands the inside of one JSON string, JSON leaves only one reading: the same event with that text. So an
+event costs a search for the end of its text and a comparison, and is not decoded.
 
 Servers that put something new into each event (a time, a nonce) are not helped by it; after some attempts it is left alone.
 """
@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
+
 from ecs_agent.providers.openai_chat_chunk import plain_chunks
 from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.sse import Run
@@ -19,7 +21,8 @@ from ecs_agent.types import StreamDelta
 
 ATTEMPTS: Final = 4
 """So many templates are learned in vain, one after another, before it is given up."""
-_ENDS_THE_TEXT: Final = re.compile(rb'["\\\x00-\x1f]')
+_CONTROL: Final = re.compile(rb"[\x00-\x1f]")
+_STRING: Final = msgspec.json.Decoder(str)
 _PROBE: Final = "a text that no other field holds"
 
 
@@ -43,39 +46,44 @@ class TextTemplate:
         """The deltas of whole events, given as their bytes up to the last blank line; None if they are not known to be text and nothing else."""
         if not self._end or not blocks.startswith(self._field):
             return None
-        pieces, stop = self._pieces(blocks, len(self._field), b"\n\n" + self._field)
-        return _deltas(pieces) if stop == len(blocks) else None
+        texts, stop = self._read(blocks, len(self._field), b"\n\n" + self._field)
+        return texts if stop == len(blocks) else None
 
     def leading(self, run: Run, start: int) -> tuple[TextDeltas, int]:
         """The deltas of those events of a run, from the one at `start` on, that are known to be text, and where the next event begins."""
         if not self._end:
             return TextDeltas(), start
-        pieces, stop = self._pieces(run.lines, start, b"\n")
-        deltas = _deltas(pieces)
-        return (deltas, min(stop + 1, len(run.lines))) if pieces and deltas is not None else (TextDeltas(), start)
+        texts, stop = self._read(run.lines, start, b"\n")
+        return texts, min(stop + 1, len(run.lines)) if stop > start else start
 
-    def _pieces(self, text: bytes, at: int, between: bytes) -> tuple[list[bytes], int]:
-        """What stands between beginnings and ends, and where the last of these events ends. Only the texts themselves are searched."""
-        beginning, end = self._beginning, self._end
-        joint = end + between + beginning
-        pieces: list[bytes] = []
+    def _read(self, text: bytes, at: int, between: bytes) -> tuple[TextDeltas, int]:
+        """The deltas of the events from `at` on that are known, and where the last of them ends. Only their texts are searched."""
+        start, end, joint = at, self._end, self._end + between + self._beginning
+        pieces: list[bytes | str] = []
         stop = at
-        if not text.startswith(beginning, at):
-            return pieces, stop
-        at += len(beginning)
-        while (quote := text.find(b'"', at)) >= 0:
-            if text.startswith(joint, quote):
-                pieces.append(text[at:quote])
-                stop = quote + len(end)
-                at = quote + len(joint)
-                continue
+        at += len(self._beginning)
+        escape = text.find(b"\\", at)
+        goes_on = text.startswith(self._beginning, start)
+        while goes_on and (quote := text.find(b'"', at)) >= 0:
             after = quote + len(end)
-            if text.startswith(end, quote) and (after == len(text) or text.startswith(between, after)):
-                pieces.append(text[at:quote])
-                stop = after
-            break
+            goes_on = text.startswith(joint, quote)
+            if not goes_on and not (text.startswith(end, quote) and (after == len(text) or text.startswith(between, after))):
+                break
+            piece: bytes | str | None = text[at:quote]
+            if 0 <= escape < quote:
+                piece = _unescaped(text[at:quote])
+                escape = text.find(b"\\", quote)
+            if piece is None:
+                break
+            pieces.append(piece)
+            stop = after
+            at = quote + len(joint)
+        texts = _deltas(pieces)
+        if texts is None:  # no provider sends that, so it is not worth a second look at each event
+            self._attempts, self._end = 0, b""
+            return TextDeltas(), start
         self._attempts = ATTEMPTS if pieces else self._attempts
-        return pieces, stop
+        return texts, stop
 
     def learn(self, run: Run, text: str) -> None:
         """Take the last event of a run as the template; it was decoded as plain, and `text` is its text."""
@@ -94,12 +102,26 @@ class TextTemplate:
             self._end = b""
 
 
-def _deltas(pieces: list[bytes]) -> TextDeltas | None:
-    """The pieces as deltas, None if any is more than plain characters."""
-    if _ENDS_THE_TEXT.search(b"".join(pieces)) is not None:
+def _unescaped(piece: bytes) -> str | None:
+    """A text that was written with escapes; None if the quote behind it is one of them, or if it is not valid."""
+    if piece.endswith(b"\\"):
         return None
     try:
-        texts = b"\n".join(pieces).decode().split("\n")
+        return _STRING.decode(b'"%b"' % piece)
+    except ValueError:
+        return None
+
+
+def _deltas(pieces: list[bytes | str]) -> TextDeltas | None:
+    """The pieces as deltas; None if one that was written without escapes is not plain characters."""
+    plain = [piece for piece in pieces if isinstance(piece, bytes)]
+    if _CONTROL.search(b"".join(plain)) is not None:
+        return None
+    try:
+        texts = b"\n".join(plain).decode().split("\n") if plain else []
     except UnicodeDecodeError:
         return None
+    if len(plain) < len(pieces):
+        decoded = iter(texts)
+        texts = [piece if isinstance(piece, str) else next(decoded) for piece in pieces]
     return TextDeltas([StreamDelta(text) for text in texts if text])

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
+from typing import Final, Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
 
+from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
 
 
@@ -47,6 +48,9 @@ class RequestOptions(ModelOptions, total=False):
 
     model: str | None
     tools: Sequence[ToolSchema] | None
+
+
+KNOWN_OPTIONS: Final = frozenset(RequestOptions.__optional_keys__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,20 @@ class LLMProvider(Protocol):
     ) -> CompletionResult | AsyncIterator[StreamDelta]:
         """Ask the model; see the class."""
         ...
+
+
+def check_options(options: RequestOptions, stream: bool) -> None:
+    """Whether a provider of this package can be asked so.
+
+    Raises:
+        TypeError: there is no such option.
+        UnsupportedFeatureError: `response_format` in a stream.
+    """
+    unknown = [name for name in options if name not in KNOWN_OPTIONS]
+    if unknown:
+        raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
+    if stream and options.get("response_format") is not None:
+        raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
 
 
 def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:

@@ -16,6 +16,9 @@ from ecs_agent.providers.classify import MAX_RETRY_AFTER
 from ecs_agent.providers.protocol import LLMProvider, RequestOptions
 from ecs_agent.types import CompletionResult, Message, RetryConfig, StreamDelta
 
+MOST_DOUBLINGS = 64
+"""After so many the wait is `max_wait` whatever the numbers are, and a float still holds them."""
+
 _log = get_logger("ecs_agent.providers.retry")
 
 
@@ -26,6 +29,7 @@ class RetryProvider:
         provider: whom to ask.
         retry_config: when to ask again.
         sleep: how to wait.
+        clock: seconds, monotonic; the running loop's by default.
         rng: where the jitter comes from.
     """
 
@@ -35,11 +39,15 @@ class RetryProvider:
         retry_config: RetryConfig | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] | None = None,
         rng: random.Random | None = None,
     ) -> None:
+        if retry_config is not None and not isinstance(retry_config, RetryConfig):
+            raise TypeError(f"retry_config is a {type(retry_config).__name__}; give a RetryConfig")
         self.provider = provider
         self.config = retry_config if retry_config is not None else RetryConfig()
         self._sleep = sleep
+        self._clock = clock
         self._rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not a secret
 
     @property
@@ -70,14 +78,14 @@ class RetryProvider:
         """
         if stream:
             return await self.provider.complete(messages, stream=True, **options)
-        loop = asyncio.get_running_loop()
-        started, attempt = loop.time(), 1
+        clock = self._clock if self._clock is not None else asyncio.get_running_loop().time
+        started, attempt = clock(), 1
         while True:
             try:
                 return await self.provider.complete(messages, stream=False, **options)
             except ProviderError as error:
                 wait = self.wait_after(attempt, error)
-                elapsed = loop.time() - started
+                elapsed = clock() - started
                 if wait is None or (self.config.max_elapsed is not None and elapsed + wait > self.config.max_elapsed):
                     raise
                 _log.warning("asking again", attempt=attempt, wait=round(wait, 3), kind=str(error.kind), status=error.status, provider=self.name)
@@ -92,7 +100,7 @@ class RetryProvider:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else None
-        base = min(max(config.multiplier * 2.0 ** (attempt - 1), config.min_wait), config.max_wait)
+        base = min(max(config.multiplier * 2.0 ** min(attempt - 1, MOST_DOUBLINGS), config.min_wait), config.max_wait)
         return min(config.max_wait, base + self._rng.uniform(0, base)) if config.jitter else base
 
     async def aclose(self) -> None:

@@ -97,10 +97,10 @@ def script_of(answer: Answer, messages: Sequence[Message] = ()) -> Script:
             said = sum(len(message.content) for message in messages)
             tokens = (max(1, said // 4), max(1, len(answer) // 4))
             script = Script(answer, usage=Usage(*tokens, sum(tokens), estimated=True))
-        case Sequence():
+        case Sequence() if not isinstance(answer, bytes | bytearray):
             script = Script(steps=answer)
         case _:
-            raise TypeError(f"a scripted answer is a text, a CompletionResult, a Script, its steps or an exception, not {type(answer).__name__}")
+            raise TypeError(f"a scripted answer is a text, a CompletionResult, a Script, its steps or an exception, not {_kind(answer)}")
     for step in script.in_order:
         _check(step)
     return script
@@ -108,9 +108,13 @@ def script_of(answer: Answer, messages: Sequence[Message] = ()) -> Script:
 
 def _check(step: object) -> None:
     if isinstance(step, bool) or not isinstance(step, (str, *get_args(Part), Usage, float, int, Exception)):
-        raise TypeError(f"a step of a script is a text, a part, a Usage, seconds or an exception, not {type(step).__name__}")
+        raise TypeError(f"a step of a script is a text, a part, a Usage, seconds or an exception, not {_kind(step)}")
     if isinstance(step, float | int) and not step >= 0:
         raise ValueError(f"a pause of {step} s cannot be made; give seconds from 0 on")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def check_piece(by: Piece) -> Piece:

@@ -36,6 +36,8 @@ def resolve(
     Raises:
         ConfigurationError: there is no key for a server that is not on this machine, no model, or the URL cannot be used.
     """
+    if base_url is not None and not base_url.strip():
+        raise ConfigurationError("base_url is empty; give https://host[:port]/path, or leave it out for the environment's")
     url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
     local = _checked(url)
     chosen = model or _from_environment(("LLM_MODEL",))

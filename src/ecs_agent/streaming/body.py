@@ -6,6 +6,8 @@ from typing import Final
 
 _BLANK: Final = b" \t\r\n\xef\xbb\xbf"
 _WHOLE: Final = b"{[<"
+_UNDECIDED: Final = 4096
+"""So many blanks are waited out; then it is read as a stream, which knows what to do with them."""
 _STREAM: Final = b":deir"  # a comment, data, event, id, retry
 
 
@@ -34,14 +36,16 @@ class BodyBeginning:
         """Take the next bytes; those that are to be read as a stream."""
         if self.whole is None:
             return data
+        if not self._begun and not self.whole:
+            data = data.lstrip(b"\r\n")  # blank lines mean nothing there, and some servers send them while nothing has happened
         self.whole += data
         if self._begun:
             return b"" if self.is_json else data
         first = self.whole.lstrip(_BLANK)[:1]
-        if not first:
+        if not first and len(self.whole) < _UNDECIDED:
             return b""
         self._begun = True
         body = bytes(self.whole)
-        if first in _STREAM or (first not in _WHOLE and not self.is_json):
+        if not first or first in _STREAM or (first not in _WHOLE and not self.is_json):
             self.whole = None
         return b"" if self.whole is not None and self.is_json else body

@@ -28,6 +28,7 @@ _CUTS: Final[dict[str, Cut]] = {"word": whole_words, "sentence": whole_sentences
 _MOST_CHARACTERS: Final = 65_536
 _MOST_DELTAS: Final = 1024
 _MERGE_AT: Final = 256
+_A_VALUE: Final = 64  # what a part, a log probability or a piece of a call weighs beside its text, in characters
 
 
 @overload
@@ -327,6 +328,7 @@ class _TimedSource:
         for text in (delta.content, delta.reasoning, delta.refusal):
             if text:
                 self._characters += len(text)
+        self._characters += _A_VALUE * (len(delta.parts) + len(delta.logprobs) + len(delta.tool_fragments))
         for fragment in delta.tool_fragments:
             self._characters += len(fragment.arguments)
 

@@ -39,7 +39,7 @@ class CitationReceived:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallStarted:
-    """A tool call began; `index` is its position in the answer."""
+    """A tool call began; `index` is its position in the answer. `id` and `name` are what its first piece holds, "" where they come later."""
 
     index: int
     id: str
@@ -111,7 +111,12 @@ class EventTranslator:
 
     def _calls(self, delta: StreamDelta, events: list[StreamEvent]) -> None:
         calls = delta.tool_calls or ()
-        events += [ToolCallStarted(index, calls[index].id, calls[index].name) for index in range(self._begun, len(calls))]
+        for index in range(self._begun, len(calls)):
+            first = next((piece for piece in delta.tool_fragments if piece.index == index), None)
+            if first is None:  # a provider that sends no fragments; reading the view would parse all calls at each of them
+                events.append(ToolCallStarted(index, calls[index].id, calls[index].name))
+            else:
+                events.append(ToolCallStarted(index, first.id or "", first.name or ""))
         self._begun = max(self._begun, len(calls))
         events += [ToolCallDelta(piece.index, piece.arguments) for piece in delta.tool_fragments if piece.arguments]
         if delta.final or delta.finish_reason is not None:

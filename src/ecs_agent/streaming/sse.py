@@ -147,7 +147,8 @@ class SSEDecoder:
         items: list[Item] = []
         if self._failed is None:
             self._take(data, items)
-            self._is_between_events = not (self._tail or self._data or self._event or self._id or self._after_cr or self._failed)
+            pending = self._tail or self._data or self._event or self._id or self.last_event_id or self._after_cr or self._failed
+            self._is_between_events = not pending and self._start is None
         if self._failed is not None and not items:
             raise MalformedResponseError(self._failed)
         return items
@@ -221,11 +222,14 @@ class SSEDecoder:
         if begun < end:
             self._lines(text[begun : end - 1], items)
 
-    def _recognised(self, blocks: bytes) -> Run | TextDeltas | None:
-        """All these events as one item, if they can be one and nothing that came before has a say in them."""
+    def _recognised(self, blocks: bytes, *, alone: bool = True) -> Run | TextDeltas | None:
+        """All these events as one item, if they can be one and nothing that came before has a say in them.
+
+        Who recognises texts knows of everything that was handed out; so it is asked only while nothing waits to be.
+        """
         if not self._is_clean(blocks):
             return None
-        texts = self._texts(blocks) if self._texts is not None else None
+        texts = self._texts(blocks) if self._texts is not None and alone else None
         return texts if texts is not None else _as_run(blocks)
 
     def _blocks(self, blocks: bytes, items: list[Item]) -> None:
@@ -235,7 +239,7 @@ class SSEDecoder:
             self._blocks(first, items)
             blocks = others
         most, _, last = blocks.rpartition(b"\n\n")
-        known = self._recognised(most) if most else None
+        known = self._recognised(most, alone=not items) if most else None
         if known is not None:
             items.append(known)
             blocks = last

@@ -5,10 +5,21 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from ecs_agent.errors import ErrorKind
 from ecs_agent.providers.script import Piece, check_piece
+
+_WORDS: Final = {
+    "end": ("eof", "reset", "stall"),
+    "call_index": ("given", "same", "missing"),
+    "call_ids": ("given", "missing", "empty"),
+    "usage": ("after_finish", "with_finish", "every_chunk", "missing"),
+    "comments": ("none", "between", "inside"),
+    "line_end": ("\n", "\r\n"),
+    "split": ("events", "one", "bytes", "characters", "random"),
+}
+"""What the fields of a plan may say; a misspelt one would be a healthy server, and its test could not fail."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,6 +71,13 @@ class FaultPlan:
 
     def __post_init__(self) -> None:
         check_piece(self.by)
+        for name, words in _WORDS.items():
+            if getattr(self, name) not in words:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(map(repr, words))}")
+        for name in ("refuse", "fail_with"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, ErrorKind):
+                raise TypeError(f"{name} is {value!r}; give a member of ErrorKind")
         for name in ("cut_after", "cut_at_byte", "fail_after", "pause", "consumer_pause"):
             value = getattr(self, name)
             if value is not None and value < 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from ecs_agent.types import JsonObject, ToolCall, Usage
 
@@ -29,6 +29,12 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
     end: End = "eof"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.pieces, bytes | str):
+            raise TypeError(f"the pieces of a Reply are one {type(self.pieces).__name__}; give a list: Reply([b'…'])")
+        if self.end not in get_args(End):
+            raise ValueError(f"end is {self.end!r}; it must be one of {', '.join(get_args(End))}")
 
 
 def chunk_body(delta: JsonObject | None = None, *, finish: str | None = None, usage: Usage | None = None) -> JsonObject:

@@ -31,7 +31,7 @@ class LoopbackServer:
 
     Attributes:
         requests: what came in, in order.
-        base_url: what to give a provider as `base_url`.
+        base_url: what to give a provider as `base_url`, once the server was started by `async with`.
     """
 
     def __init__(self, answers: Sequence[ServerAnswer], *, by: Piece = "word", delay: float = 0.0) -> None:
@@ -40,12 +40,23 @@ class LoopbackServer:
         self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._failures: list[BaseException] = []
         self.requests: list[Received] = []
-        self.base_url = ""
+        self._base_url: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Its address.
+
+        Raises:
+            RuntimeError: it was not started.
+        """
+        if self._base_url is None:
+            raise RuntimeError("the server was not started, so it has no address; write: async with LoopbackServer(…) as server")
+        return self._base_url
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0, backlog=4096)
         port: int = self._server.sockets[0].getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self._base_url = f"http://127.0.0.1:{port}/v1"
         return self
 
     async def __aexit__(self, *_: object) -> None:
