@@ -143,6 +143,15 @@ class TestLenient:
         assert made.choices is not None
         assert [(choice.index, choice.delta, choice.message) for choice in made.choices] == [(0, None, None)] * 2
 
+    @pytest.mark.parametrize("index", [0, None, "0", ""])
+    def test_the_first_choice_is_ours_however_its_number_is_written(self, index: Any) -> None:
+        assert decode([written({"delta": {"content": "a"}, "choice": {"index": index}}), written({"finish": "stop"})]).result.message.content == "a"
+
+    @pytest.mark.parametrize("index", [1, "1", -1, [], "XX"])
+    def test_any_other_is_not(self, index: Any) -> None:
+        events = [written({"delta": {"content": "a"}}), written({"delta": {"content": "b"}, "choice": {"index": index}}), written({"finish": "stop"})]
+        assert decode(events).result.message.content == "a"
+
     def test_a_choice_that_is_no_object_does_not_take_the_others_with_it(self) -> None:
         events = [b'data: {"choices": [null, {"index": 0, "delta": {"content": "a"}}]}\n\n', written({"finish": "stop"})]
         assert decode(events).result.message.content == "a"

@@ -110,5 +110,14 @@ class TestWhereUsageStands:
         assert self.counted({"finish": "stop"}, {"delta": {}, "usage": COUNTED}, late).result.message.content == "alate"
         assert self.counted({"finish": "stop"}, {"choices": [], "usage": {}}, late).result.message.content == "alate"
 
+    @pytest.mark.parametrize("nothing", [b"data: 7\n\n", b"data: null\n\n", b"data: []\n\n", b"data: ping\n\n", b": c\n\n"])
+    def test_behind_the_finish_what_says_nothing_does_not_keep_it_away(self, nothing: bytes) -> None:
+        assert decode([A, FINISH, nothing, written({"choices": [], "usage": COUNTED})]).result.usage == Usage(1, 2, 3)
+
+    def test_behind_the_finish_garbage_ends_the_answer_and_takes_nothing_away(self) -> None:
+        outcome = decode([A, FINISH, b"data: <html>\n\n", written({"choices": [], "usage": COUNTED})])
+        assert (outcome.error, outcome.result.finish_reason, outcome.result.usage) == (None, "stop", None)
+        assert [delta.final for delta in outcome.deltas] == [False, True]
+
     def test_before_it_it_does_not(self) -> None:
         assert self.counted({"choices": [], "usage": COUNTED}, {"delta": {"content": "b"}}, {"finish": "stop"}).result.message.content == "ab"

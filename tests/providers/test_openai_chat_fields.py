@@ -79,9 +79,18 @@ class TestUsage:
             ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 0}, Usage(3, 4, 0)),
             ({"prompt_tokens": 3.0, "completion_tokens": 4.0, "total_tokens": 7.0}, Usage(3, 4, 7)),
             ({"prompt_tokens": 3, "completion_tokens": "4", "total_tokens": None}, Usage(3, 0, 3)),
+            ({"input_tokens": 3, "output_tokens": 4}, Usage(3, 4, 7)),
+            ({"prompt_tokens": 3, "input_tokens": 9, "completion_tokens": 4, "output_tokens": 9}, Usage(3, 4, 7)),
+            ({"prompt_tokens": None, "input_tokens": 3, "completion_tokens": -4, "output_tokens": 4}, Usage(3, 4, 7)),
+            ({"prompt_tokens": 3, "total_tokens": 9}, Usage(3, 6, 9)),
+            ({"prompt_tokens": 0, "total_tokens": 9}, Usage(0, 9, 9)),
+            ({"completion_tokens": 4, "total_tokens": 9}, Usage(5, 4, 9)),
+            ({"completion_tokens": 0, "total_tokens": 9}, Usage(9, 0, 9)),
+            ({"completion_tokens": 4, "total_tokens": 3}, Usage(0, 4, 3)),
+            ({"prompt_tokens": 4, "total_tokens": 3}, Usage(4, 0, 3)),
         ],
     )
-    def test_a_count_that_is_missing_is_nothing_and_a_total_that_is_missing_is_the_sum(self, found: Any, usage: Usage) -> None:
+    def test_a_total_that_is_missing_is_the_sum_and_a_count_that_is_missing_what_the_total_leaves(self, found: Any, usage: Usage) -> None:
         assert usage_of(found) == usage
         assert all(type(count) is int for count in (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens))
 

@@ -9,6 +9,7 @@ from ecs_agent.errors import RateLimitError
 from ecs_agent.providers import openai_chat
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.providers.openai_chat_chunk import PlainChunk
+from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import StreamDelta
 
@@ -20,6 +21,21 @@ def test_texts_are_not_looked_at_one_by_one_once_an_answer_is_text(monkeypatch: 
     decoder.feed(written({"delta": {"reasoning": "r"}}) + A)
     monkeypatch.setattr(openai_chat, "chunk_of", lambda _: pytest.fail("looked at"))
     assert [delta.content for delta in [*decoder.feed(B), *decoder.feed(A + B)]] == ["b", "a", "b"]
+
+
+def test_an_answer_is_text_too_when_its_first_text_came_with_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder = ChatDecoder()
+    decoder.feed(written({"delta": {"content": "a"}, "usage": {"prompt_tokens": 1}}))
+    monkeypatch.setattr(openai_chat, "chunk_of", lambda _: pytest.fail("looked at"))
+    assert [delta.content for delta in decoder.feed(B)] == ["b"]
+
+
+@pytest.mark.parametrize("last", [DONE, b"error: rate limit\n"])
+def test_what_comes_in_one_read_behind_texts_that_are_recognised_is_not_lost(last: bytes) -> None:
+    decoder = ChatDecoder()
+    decoder.feed(A)
+    assert decoder.feed(B + last)[0] == StreamDelta("b")
+    assert decoder.phase is DecoderPhase.ENDED
 
 
 def test_texts_that_are_recognised_are_not_even_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

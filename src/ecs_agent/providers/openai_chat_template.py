@@ -103,9 +103,7 @@ class TextTemplate:
 
 
 def _unescaped(piece: bytes) -> str | None:
-    """A text that was written with escapes; None if the quote behind it is one of them, or if it is not valid."""
-    if piece.endswith(b"\\"):
-        return None
+    """A text that was written with escapes; None if it is not valid, as when the quote behind it is one of them."""
     try:
         return _STRING.decode(b'"%b"' % piece)
     except ValueError:
