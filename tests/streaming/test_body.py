@@ -38,7 +38,7 @@ class TestAStream:
     def test_what_begins_as_one_is_one_whatever_its_label(self, content_type: str, body: bytes) -> None:
         assert fed(content_type, body) == (body, None)
 
-    @pytest.mark.parametrize("body", [b"x", b"7", b'"', b"D", b"\xff"])
+    @pytest.mark.parametrize("body", [b"x", b"X\r\n", b"7", b'"', b"D", b"\xff"])
     def test_so_is_what_begins_with_anything_but_a_bracket_unless_it_is_labelled_as_json(self, body: bytes) -> None:
         assert fed(STREAM, body) == (body, None)
         assert fed(JSON, body) == (b"", body)
@@ -67,7 +67,7 @@ class TestBlanks:
 
     @pytest.mark.parametrize("content_type", [STREAM, JSON])
     def test_a_stream_behind_them_gets_them_back(self, content_type: str) -> None:
-        assert fed(content_type, b"\xef\xbb", b"\xbf", b" \n", b"data: x", b"\n") == (b"\xef\xbb\xbf \ndata: x\n", None)
+        assert fed(content_type, b"\xef\xbb", b"\xbf", b" ", b"\n", b"data: x", b"\n") == (b"\xef\xbb\xbf \ndata: x\n", None)
 
     def test_so_does_a_body_that_may_be_whole(self) -> None:
         assert fed(STREAM, b" ", b"{", b"}") == (b" {}", b" {}")
@@ -80,4 +80,5 @@ class TestBlanks:
 
     @pytest.mark.parametrize("content_type", [STREAM, JSON])
     def test_other_blanks_are_waited_out_only_so_long(self, content_type: str) -> None:
-        assert fed(content_type, b" " * 5000) == (b" " * 5000, None)
+        assert fed(content_type, b" " * 4095) == (b"", b" " * 4095)
+        assert fed(content_type, b" " * 4095, b" ") == (b" " * 4096, None)

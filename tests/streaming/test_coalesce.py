@@ -145,6 +145,15 @@ class TestByTime:
 
         assert [delta.tool_fragments for delta in run(main)] == [(), (ToolCallFragment(0, "c", "f", "{}"), pieces[2]), ()]
 
+    def test_two_of_them_too(self) -> None:
+        pieces = (ToolCallFragment(0, "c", "f", "{"), ToolCallFragment(0, arguments="}"))
+
+        async def main() -> list[StreamDelta]:
+            stream = coalesce(stream_of(PacedSource([StreamDelta(tool_calls=[ToolCall("c", "f")], tool_fragments=pieces)], [END])))
+            return [delta async for delta in stream]
+
+        assert [delta.tool_fragments for delta in run(main)] == [(ToolCallFragment(0, "c", "f", "{}"),), ()]
+
     def test_an_idle_stream_sets_no_timer(self) -> None:
         async def main() -> int:
             loop = asyncio.get_running_loop()
@@ -662,6 +671,37 @@ def test_a_break_closes_at_once_what_can_be_closed_without_awaiting_although_oth
         return beneath.aborts
 
     assert run(main) == 1
+
+
+def test_an_error_while_closing_what_was_aborted_is_told_to_nobody() -> None:
+    class Stuck:
+        """Waits for ever and cannot be closed."""
+
+        def __aiter__(self) -> Stuck:
+            return self
+
+        async def __anext__(self) -> StreamDelta:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def aclose(self) -> None:
+            raise OSError("close failed")
+
+    async def main() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        stream = coalesce(Stuck())
+        reading = asyncio.ensure_future(anext(stream))
+        await settled()
+        stream.abort()
+        with pytest.raises(StopAsyncIteration):
+            await reading
+        del stream, reading
+        await settled()
+        gc.collect()
+        return told
+
+    assert run(main) == []
 
 
 def test_an_error_while_closing_is_told_to_whoever_closes_and_to_nobody_else() -> None:

@@ -87,6 +87,13 @@ def test_a_call_starts_grows_and_is_completed_at_the_end() -> None:
     ]
 
 
+def test_a_call_whose_name_and_id_come_later_starts_without_them() -> None:
+    log = ToolCallLog()
+    log.append(ToolCallFragment(0, arguments="{"))
+    begun = StreamDelta(tool_calls=log.view(), tool_fragments=(ToolCallFragment(0, arguments="{"),))
+    assert events_of(begun) == [ToolCallStarted(0, "", ""), ToolCallDelta(0, "{")]
+
+
 def test_a_delta_may_begin_several_calls_and_each_begins_once() -> None:
     pieces = (ToolCallFragment(0, "c1", "search", '{"q": 1}'), ToolCallFragment(1, "c2", "open", '{"q": 2}'))
     assert events_of(StreamDelta(tool_calls=[CALL, OTHER], tool_fragments=pieces), StreamDelta(tool_calls=[CALL, OTHER])) == [

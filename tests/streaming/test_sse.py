@@ -168,6 +168,11 @@ class TestTheStandard:
         assert data_of(b"\xef\xbb\xbf", b"\xef\xbb\xbfdata: a\n\n") == []
         assert data_of(b"data: a\n\n\xef\xbb\xbfdata: b\n\n") == ["a"]
 
+    def test_a_byte_order_mark_alone_is_nothing(self) -> None:
+        decoder = SSEDecoder()
+        assert decoder.feed(b"\xef\xbb\xbf") == decoder.flush() == []
+        assert decoder.stray == []
+
     def test_half_a_byte_order_mark_is_an_ordinary_line(self) -> None:
         decoder = SSEDecoder()
         assert decoder.feed(b"\xef\xbb") == []
@@ -198,6 +203,11 @@ class TestTheStandard:
             ("message", "b", "1"),
             ("message", "c", ""),
         ]
+
+    def test_an_id_that_was_taken_back_is_no_longer_the_last_one_in_any_split(self) -> None:
+        body = b"id: 7\n\nid\ndata: {}\n\n"
+        for pieces in [*in_two(body), one_by_one(body), (b"id: 7\n\n", b"id\n", b"data: {}\n\n")]:
+            assert decoded(pieces).last_event_id == ""
 
     def test_an_id_counts_once_its_block_is_dispatched(self) -> None:
         decoder = SSEDecoder()

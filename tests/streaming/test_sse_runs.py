@@ -62,6 +62,7 @@ class TestWhatIsARun:
         assert SSEDecoder().feed_runs(b'data: {"\xff"}\n\n') == [Run(b'{"\xff"}', 1)]
 
     def test_single_events_of_it_are(self) -> None:
+        assert [event.data for event in SSEDecoder().feed(b'data: {"a": 1, "b": 2}\n\n' * 2)] == ['{"a": 1, "b": 2}'] * 2
         assert SSEDecoder().feed('data: {"é"}\n\n'.encode() + b'data: {"\xff"}\n\n') == [
             ServerSentEvent(data='{"é"}'),
             ServerSentEvent(data='{"\ufffd"}'),
@@ -184,6 +185,12 @@ class TestRecognisedTexts:
         decoder, _ = self.decoder(E1[:-2])
         decoder.feed_runs(E2)
         assert decoder.feed_runs(E1.replace(b"\n", b"\r\n")) == [TextDeltas([StreamDelta(E1[:-2].decode())])]
+
+    def test_so_are_events_of_one_read_that_end_in_different_ways(self) -> None:
+        decoder, asked = self.decoder((E2 + E1)[:-2])
+        decoder.feed_runs(E3)
+        assert decoder.feed_runs(E2.replace(b"\n", b"\r\n") + E1) == [TextDeltas([StreamDelta((E2 + E1)[:-2].decode())])]
+        assert not any(b"\r" in blocks for blocks in asked)
 
     def test_half_an_event_behind_them_waits(self) -> None:
         decoder, _ = self.decoder(E1[:-2])

@@ -147,8 +147,7 @@ class SSEDecoder:
         items: list[Item] = []
         if self._failed is None:
             self._take(data, items)
-            pending = self._tail or self._data or self._event or self._id or self.last_event_id or self._after_cr or self._failed
-            self._is_between_events = not pending and self._start is None
+            self._is_between_events = self._start is None and not self._tail and not self._after_cr and self._is_clean(b"")
         if self._failed is not None and not items:
             raise MalformedResponseError(self._failed)
         return items
@@ -256,7 +255,7 @@ class SSEDecoder:
 
     def _is_clean(self, blocks: bytes) -> bool:
         """Whether nothing that came before has a say in these events, and no limit."""
-        return not (self._data or self._event or self._id or self._failed is not None or len(blocks) > self._max_bytes)
+        return not (self._data or self._event or self._id or self.last_event_id or self._failed is not None or len(blocks) > self._max_bytes)
 
     def _lines(self, text: bytes, items: list[Item]) -> None:
         for line in text.split(b"\n"):
