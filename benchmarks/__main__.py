@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from benchmarks import results
 from benchmarks.contestants import OTHERS, OURS, Contestant
@@ -41,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in names:
         rows[name] = COMPARED[name](contestants) if name in COMPARED else OWN[name]()
         print(*rows[name], sep="\n", flush=True)
-    if options.save is not None:
+    if options.save:
         command = f"python -m benchmarks {' '.join([*(['--peers'] if options.peers else []), *options.groups])}".strip()
         found = results.gather(rows, contestants, command, busy)
-        path = Path(options.save) if options.save else results.FOLDER / f"{found.date}.json"
+        path = results.FOLDER / f"{found.date}.json"
         found.save(path)
         print(f"saved as {path.name}", file=sys.stderr)
     return 0
@@ -54,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="group", help=f"any of {', '.join([*COMPARED, *OWN])}; all without one")
     parser.add_argument("--peers", action="store_true", help="measure the installed peers as well")
-    parser.add_argument("--save", nargs="?", const="", metavar="file", help="keep the figures as JSON, in benchmarks/results unless named")
+    parser.add_argument("--save", action="store_true", help="keep the figures as JSON in benchmarks/results, beside those of other groups of the day")
     return parser
 
 

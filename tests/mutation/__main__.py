@@ -26,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 ROOM = ROOT / ".cache" / "mutation"
+MUTANTS = Path(__file__).with_name("mutants.py")
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 COPIED = [
     "pyproject.toml",
@@ -36,8 +37,9 @@ COPIED = [
     "tests/providers/wire.py",
     "tests/providers/test_openai_chat*.py",
 ]
-KILLED = {"killed", "timeout"}  # a mutant that never ends is noticed too
+KILLED = {"killed", "timeout", "segfault"}  # a mutant that never ends, or ends the interpreter, is noticed too
 GOAL = 0.90
+SPINNER = r"\r?[⠀-⣿] [^\n\r⠀-⣿]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,7 @@ def change_of(diff: list[str]) -> str:
 
 
 def mutants() -> list[Mutant]:
-    text = subprocess.run(
-        [sys.executable, Path(__file__).with_name("mutants.py"), "list"], cwd=ROOM, check=True, capture_output=True, text=True
-    ).stdout
+    text = subprocess.run([sys.executable, str(MUTANTS), "list"], cwd=ROOM, check=True, capture_output=True, text=True).stdout
     found = json.loads(text.splitlines()[-1])
     return [
         Mutant(one["name"], Path(one["source"]).stem, one["status"], f"{function_of(one['name'])}: {change_of(one['diff'])}" if one["diff"] else "")
@@ -99,7 +99,7 @@ def attempt(names: list[str]) -> None:
         if code and "exited with code -11" in log:
             code, log = run_mutmut(names)
     if code:
-        sys.exit(f"mutmut failed with code {code}: {log[-3000:]}")
+        sys.exit(f"mutmut failed with code {code}: {re.sub(SPINNER, '', log)[-3000:]}")
 
 
 def run_mutmut(names: list[str]) -> tuple[int, str]:
@@ -107,7 +107,7 @@ def run_mutmut(names: list[str]) -> tuple[int, str]:
     path = ROOM / "mutmut.log"
     told = time.monotonic()
     with path.open("w", encoding="utf-8") as out:
-        command = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", "2", *names]
+        command = [sys.executable, str(MUTANTS), "run", "--max-children", "2", *names]
         running = subprocess.Popen(command, cwd=ROOM, stdout=out, stderr=subprocess.STDOUT)
         try:
             while running.poll() is None:
@@ -158,7 +158,7 @@ def main() -> int:
     asked = parser.parse_args()
     survivors = {mutant.name for mutant in mutants() if mutant.status not in KILLED | {"not checked"}} if asked.again else set[str]()
     copy()
-    subprocess.run([sys.executable, Path(__file__).with_name("mutants.py"), "make"], cwd=ROOM, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, str(MUTANTS), "make"], cwd=ROOM, check=True, stdout=subprocess.DEVNULL)
     chosen = [
         mutant.name for mutant in mutants() if (not asked.modules or mutant.module in asked.modules) and (not asked.again or mutant.name in survivors)
     ]

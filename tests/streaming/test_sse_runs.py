@@ -192,6 +192,11 @@ class TestRecognisedTexts:
         assert decoder.feed_runs(E2.replace(b"\n", b"\r\n") + E1) == [TextDeltas([StreamDelta((E2 + E1)[:-2].decode())])]
         assert not any(b"\r" in blocks for blocks in asked)
 
+    def test_a_byte_order_mark_behind_the_first_of_them_is_none(self) -> None:
+        decoder, _ = self.decoder(E1[:-2])
+        assert decoder.feed_runs(E1) == [TextDeltas([StreamDelta(E1[:-2].decode())])]
+        assert decoder.feed_runs(b"\xef\xbb\xbf" + E2) == [StrayLine('\ufeffdata: {"n":2}')]
+
     def test_half_an_event_behind_them_waits(self) -> None:
         decoder, _ = self.decoder(E1[:-2])
         assert decoder.feed_runs(E1 + b"data: x") == [TextDeltas([StreamDelta(E1[:-2].decode())])]
