@@ -354,3 +354,14 @@ def test_a_leak_would_be_seen(key: str, caplog: pytest.LogCaptureFixture) -> Non
     logging.getLogger("aiohttp").warning("sent %s", key)
     with pytest.raises(AssertionError, match="the key is in: log"):
         watch.assert_absent(key)
+
+
+async def test_a_key_of_letters_alone_in_a_header_is_a_key_and_a_name_is_none(watch: Watch) -> None:
+    key = "qwertzuiopasdfghjklyxcvbnm"
+    async with (
+        SocketServer(answers(http(401, "text/plain", f"application {key} is unknown"))) as server,
+        OpenAIProvider(base_url=server.base_url, model="m", headers={"x-key": key, "x-title": "application"}) as provider,
+    ):
+        error = await failure_of(provider, stream=True)
+    watch.assert_absent(key, error=everything_said_by(error))
+    assert "application" in str(error)

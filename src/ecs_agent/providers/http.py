@@ -227,7 +227,7 @@ class HTTPProvider:
     def _secrets(self, request: ModelRequest) -> list[str]:
         """What must not appear in an error: the key, a proxy's password, and the headers, as many servers take a key in one of their own."""
         headers = {**self._headers, **(request.options.get("extra_headers") or {})}
-        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split() if not word.isalpha()]]
+        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split() if not _is_a_word(word)]]
         if self._settings.key is not None:
             words.append(self._settings.key.reveal())
         return [word for word in words if len(word) >= SHORTEST_SECRET]
@@ -251,6 +251,11 @@ class HTTPProvider:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _is_a_word(text: str) -> bool:
+    """Whether a part of a header is rather a name or a word of a language than a key."""
+    return text.isalpha() and len(text) < 20
 
 
 def _written(body: JsonObject) -> bytes:

@@ -111,8 +111,9 @@ class EventTranslator:
 
     def _calls(self, delta: StreamDelta, events: list[StreamEvent]) -> None:
         calls = delta.tool_calls or ()
+        firsts = {piece.index: piece for piece in reversed(delta.tool_fragments)}
         for index in range(self._begun, len(calls)):
-            first = next((piece for piece in delta.tool_fragments if piece.index == index), None)
+            first = firsts.get(index)
             if first is None:  # a provider that sends no fragments; reading the view would parse all calls at each of them
                 events.append(ToolCallStarted(index, calls[index].id, calls[index].name))
             else:
