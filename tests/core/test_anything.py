@@ -131,7 +131,12 @@ NAMES = ["working", "beside", "both", "asked", "meeting"]
 
 
 def due(world: World) -> list[tuple[EntityId, EntityEntry]]:
-    return [(row.id, entry) for row in world.rows.values() for entry in world.schedule.matching(row.types) if entry.wanted(row)]
+    return [
+        (row.id, entry)
+        for row in world.state.rows.values()
+        for entry in world.schedule.matching(row.types)
+        if (entry.holds(row.components) if entry.when else row.stamp > row.seen.get(entry, -1))
+    ]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -154,7 +159,7 @@ def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str
         result = await asyncio.wait_for(Runner(grace=GRACE).run(world, deadline=deadline), 1000.0)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert not any(play.running.values())
-        assert not any(row.calls for row in world.rows.values())
+        assert not any(row.calls for row in world.state.rows.values())
         assert set(result) <= set(world.entities)
         if deadline is None and not result.system_errors:
             assert due(world) == []

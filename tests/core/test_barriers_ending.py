@@ -141,7 +141,7 @@ class TestEnding:
             raise LookupError("a fault")
 
         async def breaking(world: World) -> None:
-            monkeypatch.setattr(world, "compare", broken)
+            monkeypatch.setattr(world.state, "compare", broken)
 
         spawn(world, Style())
         world.register_system(Noting([], act=breaking))

@@ -174,8 +174,8 @@ class TestFailing:
         await run(world)
         assert len(calls) == 6
 
-    async def test_rule_13_failures_that_lie_further_apart_do_not(self, world: World) -> None:
-        world.clock = LoopClock()
+    async def test_rule_13_failures_that_lie_further_apart_do_not(self) -> None:
+        world = World(clock=LoopClock())
         calls: list[float] = []
 
         @system(when=lambda work: len(calls) < 10)
@@ -259,7 +259,7 @@ class TestFailing:
         entity = spawn(world, Work())
         with pytest.raises(KeyboardInterrupt):
             asyncio.run(run(world))
-        assert not world.row(entity).calls
+        assert not world.state.row(entity).calls
         world.touch(entity)
         asyncio.run(run(world))
         assert calls == ["called", "called"]

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from ecs_agent.core import Clock, LoopClock, SystemClock, World
-from ecs_agent.core.entity import EntityIdGenerator
+from ecs_agent.core.row import EntityIdGenerator
 
 
 def test_the_system_clock_reads_utc_nanoseconds_and_monotonic_seconds() -> None:

@@ -322,7 +322,7 @@ async def test_a_predicate_that_fails_starts_one_driver_and_not_two(world: World
 async def test_a_fault_of_the_engine_itself_ends_the_run_loudly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     @system
     async def one(work: Work) -> None:
-        monkeypatch.setattr(world, "compare", broken)
+        monkeypatch.setattr(world.state, "compare", broken)
 
     def broken(*_: object) -> bool:
         raise RuntimeError("a fault")

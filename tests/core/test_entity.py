@@ -30,7 +30,7 @@ class Filled:
 
 
 def lease_on(world: World, entity: EntityId) -> Entity:
-    return Entity(world, world.row(entity))
+    return Entity(world.state, world.state.row(entity))
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def me() -> Entity:
 
 
 def facts(me: Entity) -> list[object]:
-    return [envelope.payload for envelope in me._world.log.read() if envelope.entity == me.id]
+    return [envelope.payload for envelope in me._state.log.read() if envelope.entity == me.id]
 
 
 def test_ids_count_up_and_are_never_given_twice() -> None:
@@ -54,7 +54,7 @@ def test_it_reads_and_writes_the_components_of_its_entity(me: Entity) -> None:
     me.add(box)
     assert me.has(Box)
     assert me.get(Box) is box
-    assert me._world.get_component(me.id, Box) is box
+    assert me._state.rows[me.id].components[Box] is box
     me.remove(Box)
     me.remove(Box)
     assert not me.has(Box)
@@ -88,17 +88,17 @@ def test_events_carry_the_label_of_run_turn_and_attempt(me: Entity) -> None:
     me.emit("second", EventKind.INPUT)
     me.label(attempt=4)
     me.emit("third")
-    told = [(e.payload, e.run, e.turn, e.attempt, e.kind) for e in me._world.log.read()][1:]
+    told = [(e.payload, e.run, e.turn, e.attempt, e.kind) for e in me._state.log.read()][1:]
     assert told == [("first", 0, 0, 0, "derived"), ("second", 1, 2, 3, "input"), ("third", 1, 2, 4, "derived")]
 
 
 def test_rule_7_a_call_may_spawn_and_delete_its_own_children_and_no_others(me: Entity) -> None:
-    child, stranger = me.spawn(Box(["x"]), Style()), me._world.create_entity()
-    assert [e.parent for e in me._world.log.read() if e.entity == child] == [me.id] * 3
+    child, stranger = me.spawn(Box(["x"]), Style()), me._state.create(None).id
+    assert [e.parent for e in me._state.log.read() if e.entity == child] == [me.id] * 3
     with pytest.raises(ValueError, match=f"entity {stranger} is not a child of entity {me.id}"):
         me.despawn(stranger)
     me.despawn(child)
-    assert not me._world.has_entity(child)
+    assert child not in me._state.rows
     with pytest.raises(ValueError, match="is not a child"):
         me.despawn(child)
 
@@ -171,4 +171,4 @@ async def test_breathing_lets_everyone_else_run_once(me: Entity) -> None:
 def test_it_reads_the_clock_of_its_world_and_its_live_objects(me: Entity) -> None:
     assert me.now() > 1_600_000_000_000_000_000
     assert me.monotonic() <= me.monotonic()
-    assert me.resource(Random, Random) is me._world.resource(Random, Random)
+    assert me.resource(Random, Random) is me._state.resources.get(Random)

@@ -154,7 +154,7 @@ class TestMerging:
             events = world.events(limit=limit)
             received = []
             for who, text, attempt, read in told:
-                world.row(entities[who]).label.attempt = attempt
+                world.state.row(entities[who]).label.attempt = attempt
                 world.emit(entities[who], Said(text))
                 if read:
                     received.append(await anext(events))

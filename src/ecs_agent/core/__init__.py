@@ -2,7 +2,7 @@
 
 from ecs_agent.core.clock import Clock, LoopClock, SystemClock
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, TerminalComponent
-from ecs_agent.core.entity import Entity, EntityIdGenerator
+from ecs_agent.core.entity import Entity
 from ecs_agent.core.event_bus import EventBus, EventStream
 from ecs_agent.core.events import (
     CallLeaked,
@@ -18,6 +18,7 @@ from ecs_agent.core.events import (
 from ecs_agent.core.life import EndReason, Outcome
 from ecs_agent.core.log import Envelope, EventKind, Log, MemoryLog
 from ecs_agent.core.query import Query
+from ecs_agent.core.row import EntityIdGenerator
 from ecs_agent.core.runner import Runner, RunResult
 from ecs_agent.core.schedule import Schedule
 from ecs_agent.core.system import Read, System, system

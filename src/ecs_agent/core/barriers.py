@@ -7,16 +7,16 @@ one priority run together, alone; one that raises does not cancel the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.schedule import WorldEntry
+from ecs_agent.core.state import State
 from ecs_agent.core.tasks import gather
 
-if TYPE_CHECKING:
-    from ecs_agent.core.world import World
+Process: TypeAlias = Callable[[WorldEntry], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -31,18 +31,23 @@ class Barriers:
     """The world systems of one run.
 
     Args:
-        world: what they see.
+        state: what they see.
+        systems: those registered so far.
+        process: gives one of them the world.
         once: each runs exactly once, as in a tick.
         max_ticks: how often each may run at most; None for no limit.
         ending: whether the run is being ended, so that a cancel which reaches a system comes from outside of it.
     """
 
-    def __init__(self, world: World, *, once: bool, max_ticks: int | None, ending: Callable[[], bool]) -> None:
-        self._world = world
+    def __init__(
+        self, state: State, systems: Sequence[WorldEntry], process: Process, *, once: bool, max_ticks: int | None, ending: Callable[[], bool]
+    ) -> None:
+        self._state = state
+        self._call = process
         self._ending = ending
         self._max_ticks = 1 if once else max_ticks
         self._once = once
-        self._parts = {entry: _Part() for entry in world.schedule.world_systems}
+        self._parts = {entry: _Part() for entry in systems}
         self._meeting: list[_Part] = []
         self._acting: dict[asyncio.Task[object] | None, _Part] = {}
         self._stamp = 0
@@ -87,8 +92,8 @@ class Barriers:
             part.seen = self._stamp
         try:
             failures = [await self._process(entries[0])] if len(entries) == 1 else await gather([self._process(entry) for entry in entries])
-            for row in list(self._world.rows.values()):
-                self._world.compare(row)
+            for row in list(self._state.rows.values()):
+                self._state.compare(row)
         finally:
             self._meeting = []
             self._acting.clear()
@@ -97,11 +102,11 @@ class Barriers:
     async def _process(self, entry: WorldEntry) -> Exception | None:
         self._acting[asyncio.current_task()] = self._parts[entry]
         try:
-            await entry.system.process(self._world)
+            await self._call(entry)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # one that raises does not cancel the others
             if isinstance(error, asyncio.CancelledError) and self._ending():
                 raise
-            self._world.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {error}"))
+            self._state.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {error}"))
             return error if isinstance(error, Exception) else _as_exception(entry, error)
         return None
 

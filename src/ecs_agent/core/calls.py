@@ -9,18 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
-from ecs_agent.core.entity import Call, Entity
+from ecs_agent.core.entity import Entity
 from ecs_agent.core.events import CallLeaked, EntityQuarantined
 from ecs_agent.core.life import EndReason, Life
+from ecs_agent.core.row import Call
 from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.core.state import State
 from ecs_agent.errors import NoProgressError
 from ecs_agent.types import ErrorOccurredEvent
-
-if TYPE_CHECKING:
-    from ecs_agent.core.world import World
 
 _logger = logging.getLogger("ecs_agent.core.calls")
 
@@ -33,14 +31,14 @@ class Calls:
     """Makes the calls of one run.
 
     Args:
-        world: where they write.
+        state: where they write.
         grace: seconds a cancelled call may take to end before it is left behind.
         on_leak: told of a life whose driver waits for nothing but calls that were left behind, so that it gets a new one.
         ending: whether the run is being ended, so that a cancel which reaches a call comes from outside of it.
     """
 
-    def __init__(self, world: World, grace: float, on_leak: Callable[[Life], None], ending: Callable[[], bool]) -> None:
-        self._world = world
+    def __init__(self, state: State, grace: float, on_leak: Callable[[Life], None], ending: Callable[[], bool]) -> None:
+        self._state = state
         self._grace = grace
         self._on_leak = on_leak
         self._ending = ending
@@ -51,7 +49,7 @@ class Calls:
         if row.calls and any(call.entry is entry for call in row.calls):
             return False
         try:
-            wanted = entry.wanted(row)
+            wanted = row.stamp > row.seen.get(entry, -1) if entry.when is None else entry.holds(row.components)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a predicate is the user's code
             self.failed(life, entry, error)
             return False
@@ -68,9 +66,9 @@ class Calls:
         """Call a system on an entity. Raises nothing but a cancel from outside."""
         row, task = life.row, asyncio.current_task()
         assert task is not None  # noqa: S101 - the engine runs in tasks
-        if not self._world.has_entity(row.id) or not entry.matches(row.types):
+        if row.id not in self._state.rows or not entry.matches(row.types):
             return  # it changed between being found due and now
-        call = Call(entry, Entity(self._world, row, entry), task, lambda cancelled: self._watch(life, cancelled))
+        call = Call(entry, Entity(self._state, row, entry), task, lambda cancelled: self._watch(life, cancelled))
         cancels_before = task.cancelling()
         row.calls.append(call)
         row.seen[entry] = row.stamp
@@ -79,7 +77,7 @@ class Calls:
             life.tries[entry] = (row.stamp, count + 1 if stamp == row.stamp else 1)
         error: BaseException | None = None
         try:
-            await entry.call(*entry.arguments(row, call.lease))
+            await entry.call(*entry.arguments(row.components, call.lease))
         except (Exception, SystemExit, asyncio.CancelledError) as caught:  # noqa: BLE001 - a system may raise anything; it fails its entity only
             error = caught
         except BaseException:  # the process is being ended (KeyboardInterrupt), or its loop was closed over us (GeneratorExit)
@@ -107,9 +105,9 @@ class Calls:
         row.calls.remove(call)
         if call.timer is not None:
             call.timer.cancel()
-        if not self._world.has_entity(row.id):
+        if row.id not in self._state.rows:
             return
-        self._world.compare(row, entry)
+        self._state.compare(row, entry)
         if stopped or error is not None:
             self._settle(life, entry)
         if error is not None and not stopped:
@@ -118,7 +116,7 @@ class Calls:
     def _settle(self, life: Life, entry: EntityEntry) -> None:
         if entry.settle is None:
             return
-        lease = Entity(self._world, life.row, entry)
+        lease = Entity(self._state, life.row, entry)
         try:
             entry.settle(lease)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as for a call
@@ -128,22 +126,22 @@ class Calls:
 
     def failed(self, life: Life, entry: EntityEntry, error: BaseException) -> None:
         """Note that a call failed: the entity waits for new input, and after several failures in a short time it is quarantined."""
-        world, row = self._world, life.row
+        state, row = self._state, life.row
         sentence = str(error) or type(error).__name__
         _logger.debug("%s failed on entity %s", entry.name, row.id, exc_info=error)
         life.error = error
         if QuarantineComponent in row.components:
             life.ended = EndReason.QUARANTINED  # a system that runs even in quarantine must not fail for ever
         kind = getattr(error, "kind", None)
-        failed = ErrorComponent(sentence, entry.name, world.clock.now() / 1e9, str(kind) if kind else None, bool(getattr(error, "retryable", False)))
-        world.put(row, failed, entry)
-        world.record(row, ErrorOccurredEvent(row.id, sentence, entry.name))
-        now = world.clock.monotonic()
+        failed = ErrorComponent(sentence, entry.name, state.clock.now() / 1e9, str(kind) if kind else None, bool(getattr(error, "retryable", False)))
+        state.put(row, failed, entry)
+        state.record(row, ErrorOccurredEvent(row.id, sentence, entry.name))
+        now = state.clock.monotonic()
         life.failures = [*[at for at in life.failures if now - at < FAILURE_WINDOW], now]
         if len(life.failures) >= MAX_FAILURES and QuarantineComponent not in row.components:
             reason = f"{len(life.failures)} failures within {FAILURE_WINDOW:.0f} s, the last: {sentence}"
-            world.put(row, QuarantineComponent(reason), entry)
-            world.record(row, EntityQuarantined(row.id, reason))
+            state.put(row, QuarantineComponent(reason), entry)
+            state.record(row, EntityQuarantined(row.id, reason))
 
     def _watch(self, life: Life, call: Call) -> None:
         call.timer = asyncio.get_running_loop().call_later(self._grace, self._leave_behind, life, call)
@@ -162,11 +160,11 @@ class Calls:
             call.timer.cancel()
         row.calls.remove(call)
         _logger.error("%s on entity %s did not end within %s s after its cancel", call.entry.name, row.id, self._grace)
-        if self._world.has_entity(row.id):
-            self._world.record(row, leaked)
+        if row.id in self._state.rows:
+            self._state.record(row, leaked)
             self._settle(life, call.entry)
         else:
-            self._world.report(leaked)
+            self._state.report(leaked)
         life.stuck = True
         if not row.calls:
             self._on_leak(life)

@@ -12,50 +12,49 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
 
-from ecs_agent.core.barriers import Barriers
+from ecs_agent.core.barriers import Barriers, Process
 from ecs_agent.core.calls import Calls
-from ecs_agent.core.entity import Row
 from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.life import START, EndReason, Life, Outcome
-from ecs_agent.core.schedule import EntityEntry, Entry, WorldEntry
+from ecs_agent.core.row import Row
+from ecs_agent.core.schedule import EntityEntry, Entry, Schedule, WorldEntry
+from ecs_agent.core.state import State
 from ecs_agent.core.tasks import cancel_all, gather
-from ecs_agent.errors import WorldBusyError, WorldClosedError
+from ecs_agent.errors import WorldBusyError
 from ecs_agent.types import EntityId
-
-if TYPE_CHECKING:
-    from ecs_agent.core.world import World
 
 
 class Engine:
     """One run or one tick of a world.
 
     Args:
-        world: what to move.
+        state: what to move.
+        schedule: by which systems.
+        process: gives a world system the world.
         one_step: end each entity after one step, and run each world system once.
         max_ticks: steps per entity and ticks per world system after which each of them ends; None for no limit.
         grace: seconds a cancelled call, and at the end a handler, may take before it is left behind.
 
     Raises:
         WorldBusyError: a run or a tick is active already.
-        WorldClosedError: the world was closed.
     """
 
-    def __init__(self, world: World, *, one_step: bool = False, max_ticks: int | None = None, grace: float = 5.0) -> None:
-        if world.engine is not None:
+    def __init__(
+        self, state: State, schedule: Schedule, process: Process, *, one_step: bool = False, max_ticks: int | None = None, grace: float = 5.0
+    ) -> None:
+        if state.run is not None:
             raise WorldBusyError("a run or tick is already active in this world; await it, or use another World")
-        if world.closed:
-            raise WorldClosedError("this world was closed; create a new one")
         self.loop = asyncio.get_running_loop()
         self.one_step = one_step
         self._task = asyncio.current_task()
         self._cancels = self._task.cancelling() if self._task is not None else 0
-        self._world = world
+        self._state = state
+        self._schedule = schedule
         self._max_ticks = max_ticks
         self._grace = grace
-        self._calls = Calls(world, grace, self._leaked, self._ending)
-        self._barriers = Barriers(world, once=one_step, max_ticks=max_ticks, ending=self._ending)
+        self._calls = Calls(state, grace, self._leaked, self._ending)
+        self._barriers = Barriers(state, schedule.world_systems, process, once=one_step, max_ticks=max_ticks, ending=self._ending)
         self._lives: dict[EntityId, Life] = {}
         self._ready: deque[Life] = deque()
         self._driving: dict[Life, None] = {}
@@ -93,17 +92,17 @@ class Engine:
         if isinstance(entry, WorldEntry):
             self._barriers.add(entry)
             self._awake()
-        for row in self._world.rows.values():
+        for row in self._state.rows.values():
             self._enqueue(row)
 
     # Running
 
     async def run(self, *, forever: bool = False) -> dict[EntityId, Outcome]:
         """Move every entity until nothing is due, or, with `forever`, until stopped; then return how each came to rest."""
-        self._world.engine = self
+        self._state.run = self
         try:
-            self._world.event_bus.resume()
-            for row in list(self._world.rows.values()):
+            self._state.bus.resume()
+            for row in list(self._state.rows.values()):
                 self._enqueue(row)
             await self._turn_over(forever=forever)
         finally:
@@ -128,11 +127,11 @@ class Engine:
 
     async def _heard_out(self) -> bool:
         """Wait for busy handlers, at most the grace; whether something happened meanwhile."""
-        if not self._world.event_bus.busy:
+        if not self._state.bus.busy:
             return False
         self._wake = wake = self.loop.create_future()
         try:
-            await self._world.event_bus.drain(self._grace, wake)
+            await self._state.bus.drain(self._grace, wake)
         finally:
             self._wake = None
         return wake.done()
@@ -159,7 +158,7 @@ class Engine:
     def _left(self, meeting: asyncio.Task[None], group: list[WorldEntry]) -> None:
         if not meeting.done():
             names = ", ".join([entry.name for entry in group])
-            self._world.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
+            self._state.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
 
     @property
     def failures(self) -> list[Exception]:
@@ -191,7 +190,7 @@ class Engine:
         future: asyncio.Future[Outcome] = self.loop.create_future()
         life = self._lives.get(entity)
         if life is None:
-            future.set_result(Outcome(EndReason.IDLE if self._world.has_entity(entity) else EndReason.DELETED))
+            future.set_result(Outcome(EndReason.IDLE if entity in self._state.rows else EndReason.DELETED))
         elif life.at_rest:
             future.set_result(life.outcome())
         else:
@@ -206,7 +205,7 @@ class Engine:
             await cancel_all([life.driver for life in self._driving if life.driver is not None], self._grace)
             self._abandon()
         finally:
-            self._world.engine = None
+            self._state.run = None
             for life in self._lives.values():
                 life.queued = life.parked = False
                 life.driver = None
@@ -235,8 +234,8 @@ class Engine:
 
     def _sweep(self) -> bool:
         """Compare and match every entity once more; whether there is something to do after all."""
-        for row in list(self._world.rows.values()):
-            self._world.compare(row)
+        for row in list(self._state.rows.values()):
+            self._state.compare(row)
             self._enqueue(row)
         self._start_ready()
         return bool(self._driving or self._barriers.due())
@@ -246,7 +245,7 @@ class Engine:
     def _enqueue(self, row: Row) -> None:
         life = self._lives.get(row.id)
         if life is None:
-            if not self._world.schedule.concerns(row.types):
+            if not self._schedule.concerns(row.types):
                 return
             life = self._lives[row.id] = Life(row)
         if life.at_rest and life.ended is None and not life.stepped:
@@ -303,11 +302,11 @@ class Engine:
     def _next(self, life: Life) -> list[EntityEntry] | None:
         """The calls to make now: a group of one priority; [] at the end of a step; None when nothing is due, or the entity waits at a barrier."""
         row, types = life.row, life.row.types
-        if life.ended is not None or not self._world.has_entity(row.id):
+        if life.ended is not None or row.id not in self._state.rows:
             return None
         group: list[EntityEntry] = []
         barrier = self._barriers.above(life.place[0])
-        for entry in self._world.schedule.matching(types):
+        for entry in self._schedule.matching(types):
             if entry.place <= life.place:
                 continue
             if group and (entry.priority != group[0].priority or any(entry.spec.conflicts(other.spec) for other in group)):

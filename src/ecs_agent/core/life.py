@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, TerminalComponent
-from ecs_agent.core.entity import Row
+from ecs_agent.core.row import Row
 from ecs_agent.core.schedule import EntityEntry
 
 START: tuple[float, int] = (float("-inf"), -1)

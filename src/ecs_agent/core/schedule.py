@@ -6,11 +6,11 @@ up once per set of types (an archetype) and kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TypeAlias, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias, cast
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
-from ecs_agent.core.entity import Entity, Row
+from ecs_agent.core.lease import Lease
 from ecs_agent.core.system import Access, System, spec_of
 from ecs_agent.errors import SystemDefinitionError
 
@@ -35,7 +35,7 @@ class EntityEntry:
         self.unwanted = frozenset(spec.excluded)
         self.stopping = self.unwanted - {ErrorComponent, QuarantineComponent}
         self.writes = tuple(p.type for p in spec.components if not p.read)
-        self.settle: Callable[[Entity], None] | None = getattr(system, "settle", None)
+        self.settle: Callable[[Any], None] | None = getattr(system, "settle", None)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -50,17 +50,13 @@ class EntityEntry:
         """Whether a running call may go on: another system's failure keeps new calls away, but does not stop this one."""
         return self.required <= types and self.stopping.isdisjoint(types)
 
-    def arguments(self, row: Row, lease: Entity) -> list[object]:
-        """The call's arguments."""
-        held = row.components
+    def arguments(self, held: Mapping[type, Any], lease: Lease) -> list[object]:
+        """The call's arguments, out of an entity's components."""
         return [lease if p.access is Access.LEASE else held.get(p.type) for p in self.parameters]
 
-    def wanted(self, row: Row) -> bool:
-        """Whether the `when` of this system is true, or, without one, whether the entity changed since its last call began."""
-        if self.when is None:
-            return row.stamp > row.seen.get(self, -1)
-        held = row.components
-        return bool(self.when(*[held.get(p.type) for p in self.parameters if p.access is not Access.LEASE]))
+    def holds(self, held: Mapping[type, Any]) -> bool:
+        """Whether the `when` of this system is true of these components; without one it is."""
+        return self.when is None or bool(self.when(*[held.get(p.type) for p in self.parameters if p.access is not Access.LEASE]))
 
 
 class WorldEntry:

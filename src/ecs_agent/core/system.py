@@ -15,14 +15,11 @@ import types
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, overload, runtime_checkable
+from typing import Annotated, Any, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints, overload, runtime_checkable
 
 from ecs_agent.core.component import HALTING
-from ecs_agent.core.entity import Entity
+from ecs_agent.core.lease import Lease
 from ecs_agent.errors import SystemDefinitionError
-
-if TYPE_CHECKING:
-    from ecs_agent.core.world import World
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Awaitable[None]])
@@ -38,8 +35,8 @@ Read = Annotated[T, _READ]
 class System(Protocol):
     """The reference's form of a system: it sees the whole world, and everyone meets at it."""
 
-    async def process(self, world: World) -> None:
-        """Do one tick."""
+    async def process(self, world: Any) -> None:
+        """Do one tick of a `World`; not named here, since worlds are made of systems."""
         ...
 
 
@@ -161,8 +158,7 @@ def _parameter(where: str, name: str, hint: Any) -> Parameter:
     if get_origin(hint) is Annotated:
         hint, *marks = get_args(hint)
         read = any(mark is _READ for mark in marks)
-    if hint is Entity:
-        return Parameter(name, Access.LEASE, Entity)
     if not isinstance(hint, type):
         raise SystemDefinitionError(f"{where}: parameter {name!r} is {hint!r}, which is not a component class")
-    return Parameter(name, access, hint, read)
+    kind: type[Any] = hint
+    return Parameter(name, Access.LEASE if Lease in kind.__mro__ else access, kind, read)

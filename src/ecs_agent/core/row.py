@@ -1,0 +1,100 @@
+"""Rows: what the World keeps about one entity; the labels its facts carry, the calls that run on it, and where ids come from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from ecs_agent.core.component import Snapshot
+from ecs_agent.core.lease import Lease
+from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.types import EntityId
+
+
+class EntityIdGenerator:
+    """Counts up from 1; an id is never given twice, also not after its entity was deleted.
+
+    Args:
+        start: the first id; a restored world goes on after its last one.
+    """
+
+    def __init__(self, start: int = 1) -> None:
+        self._next = start
+
+    def next(self) -> EntityId:
+        """A fresh id."""
+        given = EntityId(self._next)
+        self._next += 1
+        return given
+
+
+@dataclass(slots=True)
+class Label:
+    """To which run, turn and attempt an entity's next facts belong; 0 = none yet."""
+
+    run: int = 0
+    turn: int = 0
+    attempt: int = 0
+
+
+class Row:
+    """What the World keeps about one entity. Its life in a run (place in the step, driver) is kept by the run, not here."""
+
+    __slots__ = (
+        "_random", "calls", "children", "components", "id", "label", "parent", "place", "seen", "seq", "snapshots", "spawned", "stamp", "types",
+    )  # fmt: skip
+
+    def __init__(self, entity: EntityId, parent: EntityId | None, place: str) -> None:
+        self.id = entity
+        self.spawned = 0
+        self.parent = parent
+        self.place = place
+        self.children: dict[EntityId, None] = {}
+        self.components: dict[type, Any] = {}
+        self.types: frozenset[type] = frozenset()
+        self.snapshots: dict[type, Snapshot] = {}
+        self.stamp = 0
+        self.seen: dict[EntityEntry, int] = {}
+        self.seq = 0
+        self.label = Label()
+        self.calls: list[Call] = []
+        self._random: Random | None = None
+
+    def raise_stamp(self, author: EntityEntry | None) -> None:
+        """Note a change. The system whose call made it has seen it, if it had seen everything before."""
+        before = self.stamp
+        self.stamp = before + 1
+        if author is not None and self.seen.get(author) == before:
+            self.seen[author] = self.stamp
+
+    def random(self) -> Random:
+        """This entity's own source of randomness, seeded by its place in the tree of entities."""
+        if self._random is None:
+            self._random = Random(self.place)  # noqa: S311 - for reproducible choices, not for secrets
+        return self._random
+
+
+class Call:
+    """One running call of an entity system: its lease, the task it runs in, and why it was told to stop, if it was."""
+
+    __slots__ = ("_on_cancel", "entry", "leaked", "lease", "reason", "task", "timer")
+
+    def __init__(self, entry: EntityEntry, lease: Lease, task: asyncio.Task[Any], on_cancel: Callable[[Call], None]) -> None:
+        self.entry = entry
+        self.lease = lease
+        self.task = task
+        self.reason: str | None = None
+        self.leaked = False
+        self.timer: asyncio.TimerHandle | None = None
+        self._on_cancel = on_cancel
+
+    def cancel(self, reason: str) -> None:
+        """Tell the call to stop; the first reason counts. From now on its lease refuses."""
+        if self.reason is None:
+            self.reason = reason
+            self.lease.revoke()
+            self.task.cancel(reason)
+            self._on_cancel(self)
