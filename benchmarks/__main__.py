@@ -8,16 +8,18 @@ import sys
 from collections.abc import Callable, Sequence
 
 from benchmarks import results
+from benchmarks.agents import agents
+from benchmarks.collector import collector
 from benchmarks.contestants import OTHERS, OURS, Contestant
 from benchmarks.importing import importing
-from benchmarks.kernel import delta_cost, idle, queries, ticks, turns
+from benchmarks.kernel import idle, queries, ticks
 from benchmarks.rows import Row
 from benchmarks.streams import many_streams, memory, one_stream, paced_streams, packets
 
 COMPARED: dict[str, Callable[[Sequence[Contestant]], list[Row]]] = {
-    group.__name__: group for group in (importing, one_stream, packets, many_streams, paced_streams, memory)
+    group.__name__: group for group in (importing, one_stream, packets, many_streams, paced_streams, memory, agents)
 }
-OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (delta_cost, turns, ticks, queries, idle)}
+OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (ticks, queries, idle, collector)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmarks.contestants import AIOHTTP, FLOOR, PROVIDER, Contestant
+from benchmarks.agents import AT_ONCE, CREWS, EACH_TURN, ONE_BY_ONE, STREAMS
+from benchmarks.contestants import AIOHTTP, CREW, CREW_CONSUMED, CREW_WATCHED, FLOOR, PLAIN, PROVIDER, Contestant
 from benchmarks.rows import Row
 
 
@@ -62,6 +63,20 @@ class Verdict:
         return self.value is not None and self.value <= self.budget.limit and not self.row.note
 
 
+WATCHED = ((CREW, 1.5, (ONE_BY_ONE, AT_ONCE)), (CREW_WATCHED, 6.0, (ONE_BY_ONE, AT_ONCE)), (CREW_CONSUMED, 8.0, (ONE_BY_ONE,)))
+"""Who watches, what a delta may then add to the model's own cost, and how the deltas come. A consumer of its own is held to the dearest way alone."""
+AGENTS = (
+    *[Budget(f"a delta of {agents:,} agent", limit, who, ends=f": {how}") for who, limit, hows in WATCHED for how in hows for agents, _ in STREAMS],
+    *[Budget("growth of that", 2.5, who, ends=f": {how}") for who, _, hows in WATCHED for how in hows],
+    *[
+        Budget(f"a run with one tool call, {agents} agents", 40.0, CREW, ends=ends)
+        for agents in ("1,000", "10,000")
+        for ends in ("", f": {EACH_TURN}")
+    ],
+    *[Budget(f"memory of an agent at rest, {agents:,} agent", 4_000.0, CREW) for agents in CREWS],
+    Budget("200 agents, 50 ms a response", 1.3, CREW, over=PLAIN, ends=": wall time"),
+)
+"""A turn is one response of the model and the calls it asked for; the run with a tool call has two, and the budget of one is held against both."""
 BUDGETS = (
     Budget("one stream of", 2.0, over=FLOOR),
     Budget("one stream of", 1.5, over=AIOHTTP),
@@ -72,17 +87,12 @@ BUDGETS = (
     Budget("1,000 streams, a delta each", 1.25, ends=": wall time over nominal"),
     Budget("5,000 streams of", 1.3, over=AIOHTTP, ends=": wall time"),
     Budget("memory of one of", 40.0),
-    Budget("what 1 agent adds, no subscriber", 1.5),
-    Budget("what 1,000 agents add, no subscriber", 1.5),
-    Budget("what 5,000 agents add, no subscriber", 1.5),
-    Budget("what 1 agent adds, one subscriber", 6.0),
-    Budget("what 1,000 agents add, one subscriber", 6.0),
-    Budget("what 5,000 agents add, one subscriber", 6.0),
-    Budget("a run with one tool call, 1,000 agents", 40.0),
-    Budget("memory of an agent at rest, 1,000 agents", 4_000.0),
+    *AGENTS,
     Budget("query 100,000 entities, 1 % match, clean", 10.0),
     Budget("query 100,000 entities, 50 % match, clean", 300.0),
     Budget("query 100,000 entities, 50 % match, after a change", 25_000.0),
+    Budget("a tick of 10 no-op entity systems", 30.0, whole=True),
+    Budget("a tick of 10 no-op world systems", 30.0),
+    Budget("longest pause by the collector", 20.0, ends=": while each answers"),
     Budget("import", 60.0, whole=True),
 )
-"""The agents' own rows stand beside the provider's in the table of streams; what they add is measured without a socket."""

@@ -8,10 +8,10 @@ import select
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from benchmarks.server import ROOT
 from benchmarks.worker import Figures, Job
@@ -73,16 +73,26 @@ OTHERS = (
     Contestant("litellm", "benchmarks.peers.litellm", "litellm", "litellm", "litellm"),
 )
 
+PLAIN = Contestant("plain tasks", "benchmarks.floor_crew")
+CREW = Contestant(PROVIDER.name, "benchmarks.ours_crew")
+CREW_WATCHED = Contestant("ecs_agent, one subscriber", "benchmarks.ours_crew_watched")
+CREW_CONSUMED = Contestant("ecs_agent, a consumer each", "benchmarks.ours_crew_consumed")
+OUR_CREWS = (CREW, CREW_WATCHED, CREW_CONSUMED)
+OTHER_CREWS = tuple([replace(peer, module=f"{peer.module}_crew") for peer in OTHERS if (ROOT / f"{peer.module.replace('.', '/')}_crew.py").exists()])
+"""Those of the others that have agents, or what agents are made of."""
+
 
 class Worker:
     """The process of a contestant; a new one is started when the last has ended.
 
     Args:
         contestant: who it is.
+        program: the module that does its jobs.
     """
 
-    def __init__(self, contestant: Contestant) -> None:
+    def __init__(self, contestant: Contestant, program: str = "benchmarks.worker") -> None:
         self._contestant = contestant
+        self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the worker
 
@@ -95,22 +105,27 @@ class Worker:
 
     def do(self, job: Job) -> Figures | str:
         """Have a job done; return its figures, or why there are none."""
+        answer = self.answer(asdict(job), job.limit)
+        return answer if isinstance(answer, str) else Figures(**answer)
+
+    def answer(self, job: dict[str, Any], limit: float) -> dict[str, Any] | str:
+        """Have any job done; return what the process answers, or why it does not."""
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            process.stdin.write(json.dumps(asdict(job)) + "\n")
+            process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
         except BrokenPipeError:
             return self._failure()
-        if not select.select([process.stdout], [], [], job.limit + 60)[0]:
+        if not select.select([process.stdout], [], [], limit + 60)[0]:
             self.stop()
-            return f"no answer within {job.limit:.0f} s"
+            return f"no answer within {limit:.0f} s"
         answer = process.stdout.readline()
         if not answer:
             return self._failure()
-        figures = Figures(**json.loads(answer))
-        if not figures.done:
+        figures: dict[str, Any] = json.loads(answer)
+        if not figures["done"]:
             self.stop()
         return figures
 
@@ -123,7 +138,7 @@ class Worker:
 
     def _running(self) -> subprocess.Popen[str]:
         if self._process is None:
-            command = [str(self._contestant.python), "-m", "benchmarks.worker", self._contestant.module]
+            command = [str(self._contestant.python), "-m", self._program, self._contestant.module]
             pipe = subprocess.PIPE
             self._process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **QUIET}, stdin=pipe, stdout=pipe, stderr=self._errors, text=True)
         return self._process

@@ -1,19 +1,16 @@
-"""The kernel and the agent loop: queries, idle worlds, turns, and what an agent adds to a delta."""
+"""The kernel: queries, ticks, idle worlds."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-import tracemalloc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from benchmarks.rows import Row
-from ecs_agent import Entity, Runner, World, append_message, spawn_agent, system, tool
-from ecs_agent.core import EventStream
-from ecs_agent.types import EntityId, Message, StreamDelta, ToolCall, Usage
+from ecs_agent import Entity, Runner, World, system
+from ecs_agent.types import EntityId
 
 
 @dataclass(slots=True)
@@ -56,124 +53,61 @@ def queries(entities: int = 100_000) -> list[Row]:
     return rows
 
 
-class Scripted:
-    """An in-process provider that costs as little as possible."""
-
-    model = "bench"
-
-    def __init__(self, answers: Callable[[Sequence[Message]], list[StreamDelta]]) -> None:
-        self._answers = answers
-
-    async def complete(self, messages: Sequence[Message], **_: Any) -> Any:
-        async def deltas() -> AsyncIterator[StreamDelta]:
-            for delta in self._answers(messages):
-                yield delta
-
-        return deltas()
-
-
-@tool
-async def add(a: int, b: int) -> int:
-    """Add two numbers."""
-    return a + b
-
-
-def _tool_then_text(messages: Sequence[Message]) -> list[StreamDelta]:
-    if messages[-1].role == "tool":
-        return [StreamDelta(content="5", finish_reason="stop", final=True)]
-    return [StreamDelta(tool_calls=[ToolCall("c", "add", {"a": 2, "b": 3})], finish_reason="tool_calls", usage=Usage(1, 1, 2), final=True)]
-
-
-async def _turns(agents: int) -> tuple[float, float]:
-    provider = Scripted(_tool_then_text)
-    tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
-    async with World() as world:
-        spawned = [spawn_agent(world, provider, tools=[add]) for _ in range(agents)]
-        memory = (tracemalloc.get_traced_memory()[0] - before) / agents
-        tracemalloc.stop()
-        for agent in spawned:
-            append_message(world, agent.entity, "2 + 3?")
-        start = time.process_time()
-        await Runner().run(world)
-        return (time.process_time() - start) / agents * 1e6, memory
-
-
-def turns() -> list[Row]:
-    """A run of two turns with a tool call in between, without a network."""
-    rows: list[Row] = []
-    for agents in (100, 1_000, 5_000):
-        cpu, memory = asyncio.run(_turns(agents))
-        rows.append(Row(f"a run with one tool call, {agents:,} agents", cpu, "µs CPU/agent"))
-        rows.append(Row(f"memory of an agent at rest, {agents:,} agents", memory, "bytes"))
-    return rows
-
-
-async def _watch(events: EventStream) -> None:
-    async for _ in events:
-        pass
-
-
-async def _deltas(agents: int, deltas: int, watched: bool) -> float:
-    pieces = [StreamDelta(content=" token") for _ in range(deltas)]
-    pieces.append(StreamDelta(finish_reason="stop", final=True))
-    provider = Scripted(lambda _: pieces)
-
-    async def alone() -> None:
-        async for _ in await provider.complete([]):
-            pass
-
-    start = time.process_time()
-    for _ in range(agents):
-        await alone()
-    bare = time.process_time() - start
-    async with World() as world:
-        for _ in range(agents):
-            append_message(world, spawn_agent(world, provider).entity, "go")
-        events = world.events()
-        watching = asyncio.create_task(_watch(events)) if watched else None
-        if watching is None:
-            events.close()
-        start = time.process_time()
-        await Runner().run(world)
-        events.close()
-        if watching is not None:
-            await watching
-        spent = time.process_time() - start
-    return (spent - bare) / (agents * deltas) * 1e6
-
-
-def delta_cost() -> list[Row]:
-    """What an agent adds to the provider's cost of a delta."""
-    return [
-        Row(
-            f"what {agents:,} {'agents add' if agents > 1 else 'agent adds'}, {'one subscriber' if watched else 'no subscriber'}",
-            asyncio.run(_deltas(agents, 200_000 // agents, watched)),
-            "µs CPU/delta",
-        )
-        for agents in (1, 1_000, 5_000)
-        for watched in (False, True)
-    ]
-
-
 @system
 async def nothing(me: Entity, a: A) -> None:
     """Do nothing."""
 
 
+class Nothing:
+    """A world system that does nothing."""
+
+    async def process(self, world: World) -> None:
+        pass
+
+
 def ticks() -> list[Row]:
-    """A run in which each entity has one call to make."""
+    """A run in which each entity has one call to make, and ticks of ten systems that have nothing to do."""
+    rows = [Row(f"one call of a no-op entity system, {n:,} entities", asyncio.run(_calls(n)), "µs CPU/call") for n in (1_000, 10_000)]
+    for of, kind in (("entity", [system(_no_op()) for _ in range(10)]), ("world", [Nothing() for _ in range(10)])):
+        for touched in (True, False) if of == "entity" else (True,):
+            name = f"a tick of 10 no-op {of} systems{'' if touched else ', none of them due'}"
+            rows.append(Row(name, min(asyncio.run(one_tick(kind, touched)) for _ in range(10)), "µs CPU/tick"))
+    return rows
 
-    async def measure(entities: int) -> float:
-        world = World()
-        world.register_system(nothing)
-        for _ in range(entities):
-            world.add_component(world.create_entity(), A())
-        start = time.process_time()
-        await Runner().run(world)
-        return (time.process_time() - start) / entities * 1e6
 
-    return [Row(f"one call of a no-op entity system, {n:,} entities", asyncio.run(measure(n)), "µs CPU/call") for n in (1_000, 10_000)]
+def _no_op() -> Callable[[Entity, A], Awaitable[None]]:
+    async def nothing(me: Entity, a: A) -> None:
+        """Do nothing."""
+
+    return nothing
+
+
+async def _calls(entities: int) -> float:
+    world = World()
+    world.register_system(nothing)
+    for _ in range(entities):
+        world.add_component(world.create_entity(), A())
+    start = time.process_time()
+    await Runner().run(world)
+    return (time.process_time() - start) / entities * 1e6
+
+
+async def one_tick(systems: Sequence[object], touched: bool, ticks: int = 500) -> float:
+    """The time of `world.process()` with one entity; one that is touched before is due for all of its systems."""
+    async with World() as world:
+        for each in systems:
+            world.register_system(each)
+        entity = world.create_entity()
+        world.add_component(entity, A())
+        await world.process()
+        spent = 0.0
+        for _ in range(ticks):
+            if touched:
+                world.touch(entity, A)
+            start = time.process_time()
+            await world.process()
+            spent += time.process_time() - start
+    return spent / ticks * 1e6
 
 
 def idle() -> list[Row]:

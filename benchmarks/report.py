@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.budgets import BUDGETS, Verdict
-from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, OTHERS, PEERS, PROVIDER, WATCHED, Contestant
+from benchmarks.budgets import AGENTS, BUDGETS, Verdict
+from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, OTHER_CREWS, OTHERS, OUR_CREWS, PEERS, PLAIN, PROVIDER, WATCHED, Contestant
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.server import ROOT
@@ -17,7 +17,9 @@ from benchmarks.server import ROOT
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "benchmarks.svg"
 COMPARED = ("one_stream", "packets", "many_streams", "paced_streams", "memory")
-OWN = ("delta_cost", "turns", "ticks", "queries", "idle")
+OWN = ("ticks", "queries", "idle", "collector")
+KNOWN = (*COMPARED, "agents", *OWN, "importing")
+"""What is shown; results may hold groups that are no longer measured."""
 
 HOW = """## How it was measured
 
@@ -40,13 +42,45 @@ HOW = """## How it was measured
 * The others are used as their documentation shows, with their own limits and defaults; tracing and telemetry are off, and nothing leaves the machine.
 """
 
+SIDE_BY_SIDE = """Agents side by side in one process, answered by a fake model in the same process: what is left is what a framework itself costs."""
+
+HOW_AGENTS = """## How agents were measured
+
+* Everybody gets the same plans: 1 agent with 20,000 deltas, 100 with 400, 1,000 with 200, 5,000 with 40. What a delta costs is the CPU time of the
+  run less that of as many streams of the same fake model, read by plain tasks, over the deltas that were delivered. What it costs to begin and to
+  end a run is in it; at 5,000 agents that is spread over 40 deltas alone.
+* *One a wake-up*: the stream lets go of the event loop after each delta, as one whose packets come one by one. *16 a read*: after 16 of them.
+* The fake model is written against each one's interface for models and makes what its real ones make, the chunk or event of a delta, beforehand
+  where it may be shared; that is not counted. What a framework then does with each piece, as pydantic-ai's manager of parts and our fold, is.
+* *ecs_agent* is agents in one World whom nobody watches; *one subscriber* iterates over the events of the whole World; *a consumer each* is a task
+  for each agent that iterates over the events of that agent alone. That one is what the others are to be compared with: in theirs, too, each
+  agent's own task takes its deltas.
+* *Most over least received*, of 1,000 agents with 50 deltas each, is the deltas of the foremost agent over those of the hindmost, at the moment
+  when the first has all of its own.
+* The *run with one tool call* is two turns: the model asks for a tool, an async function of two numbers is called, the model answers. A *turn* is
+  one response and the calls it asked for. *Plain tasks* do the same by hand, and hold nothing. In the row with a slow model each response begins
+  after 50 ms.
+* The others are asked as in the tables above, by one agent object that serves for all runs, and up to 1,000 agents where each is asked once. Memory
+  is that of an agent object each, and of 100 at most, since to count it takes minutes; for an agent it hardly depends on their number. *At rest* is
+  before the first question; *after that run* adds what is remembered of the run, for this package the World's log of at most 10,000 events too. It
+  is what tracemalloc counts, in a pass of its own, for each agent beyond the first.
+* LangChain's agents are another package; here its chat model and its tool are called in the loop that its documentation shows. ecs-agent 0.1.0 is
+  run with streaming on, one handler for its events of text and its log at WARNING, for as many ticks as there are turns.
+* Figures are the least of five rounds, taken in turn, since what else the machine does can only add to them; the model's own cost likewise. Who
+  needs more than 20 s in all is not asked for another round; who needs more than 60 s for one is stopped, and what a delta cost is told of those
+  that were delivered by then.
+* The longest pause by the garbage collector is that of its own callbacks, in a process of its own, the least of three rounds. The collection by hand
+  is what a program pays that calls `gc.collect()` in a run's place; no budget holds it.
+* A tick is one `world.process()` with one entity. For entity systems it is touched before, so that all ten are due; the touch is not counted.
+"""
+
 AGAIN = """## Measure again
 
 ```text
 make bench                    this package and the floors
 make bench ARGS=one_stream    one group of rows
 make peers                    the others, each in an environment of its own
-make bench-peers              all of them in one session, half an hour; renews this page
+make bench-peers              all of them in one session, an hour; renews this page
 ```
 
 Benchmarks assert nothing. What is promised and can be asserted is in the tests.
@@ -70,19 +104,28 @@ def page(found: Results) -> str:
         "![CPU time of a delta, by who reads it, on a logarithmic scale](benchmarks.svg)\n"
     )
     compared = [row for group in COMPARED for row in found.rows.get(group, ())]
-    everything = [row for rows in found.rows.values() for row in rows]
+    everything = [row for group in KNOWN for row in found.rows.get(group, ())]
+    agents = found.rows.get("agents", [])
     peers = [peer for peer in OTHERS if any(row.who == peer.name for row in everything)]
     imports = found.rows.get("importing", [])
-    sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else []), _own(found)]
-    return "\n".join([*sections, HOW, AGAIN, _versions(found)])
+    sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else [])]
+    sections += [*([_agents(agents)] if agents else []), _own(found)]
+    return "\n".join([*sections, HOW, *([HOW_AGENTS] if agents else []), AGAIN, _versions(found)])
 
 
 def _budgets(rows: Sequence[Row]) -> str:
     verdicts = [verdict for budget in BUDGETS if (verdict := budget.judge(rows)) is not None]
     missed = [verdict for verdict in verdicts if not verdict.is_kept]
     told = "All are kept." if not missed else f"{len(missed)} of {len(verdicts)} are missed; these are the bold ones."
-    lines = [f"| {verdict.row.name} | {_measured(verdict)} | {_limit(verdict)} |" for verdict in verdicts]
+    if not any(verdict.budget in AGENTS for verdict in verdicts):
+        told += " Those of agents are not among them: agents were not measured in this session."
+    lines = [f"| {verdict.row.name}{_watched(verdict)} | {_measured(verdict)} | {_limit(verdict)} |" for verdict in verdicts]
     return _section(f"## Budgets\n\nWhat this project allows itself to cost. {told}", ("what", "measured", "budget"), lines)
+
+
+def _watched(verdict: Verdict) -> str:
+    """Who it is about, where that is not just this package."""
+    return verdict.budget.who.name.removeprefix(PROVIDER.name)
 
 
 def _measured(verdict: Verdict) -> str:
@@ -121,10 +164,17 @@ def _beside(rows: Sequence[Row], imports: Sequence[Row], peers: Sequence[Contest
     return _section("## Beside others", ("what", *(who.name for who in shown)), lines) + _notes(rows, peers)
 
 
+def _agents(rows: Sequence[Row]) -> str:
+    """The agents' rows: whoever has none of them has no column."""
+    shown = [who for who in (PLAIN, *OUR_CREWS, *OTHER_CREWS) if any(row.who == who.name for row in rows)]
+    lines = [f"| {name}, {unit} | {' | '.join(_cell(rows, name, who) for who in shown)} |" for name, unit in _named(rows)]
+    return _section(f"## Agents, without a socket\n\n{SIDE_BY_SIDE}", ("what", *(who.name for who in shown)), lines) + _notes(rows, shown)
+
+
 def _own(found: Results) -> str:
     rows = [row for group in OWN for row in found.rows.get(group, ())] + [row for row in found.rows.get("importing", ()) if row.who == PROVIDER.name]
     lines = [f"| {row.name} | {figure(row.value) if row.value is not None else '-'} {row.unit} |" for row in rows]
-    return _section("## Without a socket\n\nThe kernel, the agent loop, and the import, for this package alone.", ("what", "measured"), lines)
+    return _section("## Without a socket\n\nThe kernel and the import, for this package alone.", ("what", "measured"), lines)
 
 
 def _versions(found: Results) -> str:

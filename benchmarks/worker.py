@@ -117,7 +117,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
+def stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
     """Refuse whatever would leave the machine: telemetry, price lists, tokenizers."""
     if event == "socket.connect":
         address = arguments[1]  # a path, for a socket of this machine
@@ -143,11 +143,17 @@ def serve(contestant: Contestant, answers: IO[str]) -> None:
         asyncio.run(measure(contestant, job, answer))
 
 
-def main() -> None:
-    """Serve, with standard output kept for the answers: some packages print."""
+def alone() -> IO[str]:
+    """Keep to this machine, and standard output for the answers, which it returns: some packages print."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    sys.addaudithook(_stay_on_this_machine)
+    sys.addaudithook(stay_on_this_machine)
+    return answers
+
+
+def main() -> None:
+    """Serve."""
+    answers = alone()
     raise_descriptor_limit()
     serve(cast("Contestant", importlib.import_module(sys.argv[1])), answers)
 

@@ -13,17 +13,41 @@ from pathlib import Path
 import pytest
 from benchmarks import __main__ as command
 from benchmarks import results
+from benchmarks.agents import compete as compete_in_crews
+from benchmarks.agents import deltas, fairness, runs, waiting
+from benchmarks.agents import memory as memory_of_agents
 from benchmarks.asking import each
 from benchmarks.budgets import BUDGETS
-from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, OTHERS, OURS, PEERS, PROVIDER, WATCHED, Contestant
+from benchmarks.collector import pauses
+from benchmarks.contestants import (
+    AGENT,
+    AIOHTTP,
+    CREW,
+    CREW_CONSUMED,
+    CREW_WATCHED,
+    FLOOR,
+    OTHER_CREWS,
+    OTHERS,
+    OUR_CREWS,
+    OURS,
+    PEERS,
+    PLAIN,
+    PROVIDER,
+    WATCHED,
+    Contestant,
+)
+from benchmarks.crew import Plan
+from benchmarks.crew_worker import Tally as AgentTally
 from benchmarks.importing import importing
-from benchmarks.kernel import _deltas, _turns, queries
+from benchmarks.kernel import A, one_tick, queries
 from benchmarks.report import PAGE, figure, page
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.server import ROOT, running
 from benchmarks.streams import Load, Score, compete, many_streams, memory, one_stream, paced_streams, packets
-from benchmarks.worker import Figures, Tally, _stay_on_this_machine
+from benchmarks.worker import Figures, Tally, stay_on_this_machine
+
+from ecs_agent import Entity, World, system
 
 # What is measured
 
@@ -68,9 +92,77 @@ def test_open_streams_are_weighed_while_they_are_open() -> None:
     assert all(row.value is not None for row in rows)
 
 
-def test_agents_are_measured_over_the_provider_alone() -> None:
-    assert asyncio.run(_turns(3))[1] > 0
-    assert isinstance(asyncio.run(_deltas(2, 10, watched=True)), float)
+@pytest.mark.parametrize("read", [1, 16])
+def test_agents_are_measured_above_the_bare_model_however_they_are_watched(read: int) -> None:
+    rows = deltas(OUR_CREWS, read, streams=((1, 400), (20, 20)), rounds=2)
+    assert [row.who for row in rows] == [who.name for who in OUR_CREWS] * 3
+    assert all(row.value is not None and row.value > 0 and row.note == "" for row in rows), rows
+    assert rows[-1].value == pytest.approx((rows[5].value or 0) / (rows[2].value or 1))
+
+
+def test_a_run_with_a_tool_call_is_two_turns() -> None:
+    rows = runs([PLAIN, CREW], [], counts=(3,), rounds=1)
+    assert [row.note for row in rows] == [""] * 4
+    assert rows[1].value == pytest.approx(2 * (rows[3].value or 0))
+    assert rows[0].ratio == 1.0
+
+
+def test_an_agent_is_weighed_before_and_after_its_run() -> None:
+    at_rest, after_run = memory_of_agents([CREW], [], counts=(50,))
+    assert 500 < (at_rest.value or 0) < (after_run.value or 0) < 100_000
+
+
+def test_a_slow_model_is_waited_for_twice_by_all_at_once() -> None:
+    rows = waiting([PLAIN, CREW], count=3, latency=0.02, rounds=1)
+    assert [row.note for row in rows] == ["", ""]
+    assert all(40 <= (row.value or 0) < 3_000 for row in rows)  # ms
+
+
+def test_agents_that_keep_step_are_told_from_one_that_comes_after_the_other() -> None:
+    rows = fairness((CREW_WATCHED, CREW_CONSUMED), count=10, each=40)
+    assert all(1 <= (row.value or 0) < 5 for row in rows), rows
+    tally = AgentTally(Plan(agents=2, deltas=1))
+    tally.take(0, " token")
+    tally.take(1, " token")
+    assert tally.spread() == (0, 1)
+
+
+def test_a_crew_that_fails_says_why_and_is_not_asked_again() -> None:
+    nobody = Contestant("nobody", "benchmarks.nobody")
+    rows = waiting([nobody], count=1, latency=0.0, rounds=2)
+    assert [row.value for row in rows] == [None]
+    assert "No module named 'benchmarks.nobody'" in rows[0].note
+
+
+def test_a_crew_that_is_not_done_in_time_is_stopped() -> None:
+    score = compete_in_crews(Plan(agents=2, deltas=3, latency=5.0), (PLAIN,), rounds=2, limit=0.2)[0]
+    assert len(score.rounds) == 2  # the second by a new process
+    assert score.note() == "not done in 0.2 s, 0% delivered"
+
+
+async def test_pauses_of_the_collector_are_seen() -> None:
+    found = await pauses(agents=20, messages=4)
+    assert found.keys() == {"set-up", "run", "forced"}
+    assert found["forced"] > 0
+
+
+async def test_every_system_of_a_measured_tick_is_called() -> None:
+    calls: list[object] = []
+
+    class Counted:
+        async def process(self, world: World) -> None:
+            calls.append(self)
+
+    def counted() -> object:
+        async def count(me: Entity, a: A) -> None:
+            calls.append(a)
+
+        return system(count)
+
+    for systems, touched, expected in (([Counted(), Counted()], True, 8), ([counted(), counted()], True, 8), ([counted(), counted()], False, 2)):
+        calls.clear()
+        assert await one_tick(systems, touched=touched, ticks=3) > 0
+        assert len(calls) == expected  # one tick before is not measured
 
 
 def test_queries_and_the_import_are_measured() -> None:
@@ -111,11 +203,11 @@ async def test_failures_are_counted_by_their_names() -> None:
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])  # addresses for documentation (RFC 5737, RFC 3849)
 def test_a_contestant_cannot_leave_the_machine(host: str) -> None:
-    _stay_on_this_machine("socket.connect", (None, ("127.0.0.1", 80)))
+    stay_on_this_machine("socket.connect", (None, ("127.0.0.1", 80)))
     with pytest.raises(RuntimeError, match="stay on this machine"):
-        _stay_on_this_machine("socket.connect", (None, (host, 80)))
+        stay_on_this_machine("socket.connect", (None, (host, 80)))
     with pytest.raises(RuntimeError, match="stay on this machine"):
-        _stay_on_this_machine("socket.getaddrinfo", ("example.com", 80))
+        stay_on_this_machine("socket.getaddrinfo", ("example.com", 80))
 
 
 # The parts
@@ -210,6 +302,16 @@ def test_a_peer_reads_what_we_read(peer: Contestant) -> None:
     assert score.note(load) == ""
 
 
+@pytest.mark.parametrize("peer", OTHER_CREWS, ids=lambda peer: peer.environment)
+def test_the_agents_of_a_peer_do_what_ours_do(peer: Contestant) -> None:
+    if not peer.is_installed:
+        pytest.skip("the peers are not installed: make peers")
+    for plan in (Plan(agents=3, deltas=40, read=1), Plan(agents=3, tool=True)):
+        score = compete_in_crews(plan, (peer,), rounds=1)[0]
+        assert score.note() == ""
+        assert score.rounds[0].delivered == plan.agents * plan.deltas
+
+
 # What is kept of it
 
 
@@ -253,6 +355,31 @@ def test_the_page_names_the_machine_and_sets_figures_side_by_side(found: Results
     assert "* one stream of 10 deltas: ecs-agent 0.1.0: 0% delivered, 1 x PoolTimeout" in text
     assert "| a call | 1,234 µs CPU/call |" in text
     assert "| ecs-agent 0.1.0 | ecs-agent 1.2.3 |" in text
+
+
+def test_the_page_sets_agents_beside_their_peers(found: Results) -> None:
+    assert "agents were not measured in this session" in page(found)
+    name = "a delta of 1,000 agents: one a wake-up"
+    rows = [
+        Row(name, 1.0, "µs CPU/delta", who=CREW.name),
+        Row(name, 9.0, "µs CPU/delta", who=CREW_CONSUMED.name),
+        Row(name, 100.0, "µs CPU/delta", None, OTHER_CREWS[0].name, "20% delivered"),
+        Row("a run with one tool call, 1,000 agents", 50.0, "µs CPU/run"),
+        Row("a run with one tool call, 1,000 agents: each of its 2 turns", 25.0, "µs CPU/turn"),
+        Row("200 agents, 50 ms a response: wall time", 100.0, "ms", 1.0, PLAIN.name),
+        Row("200 agents, 50 ms a response: wall time", 150.0, "ms", 1.5, CREW.name),
+    ]
+    text = page(replace(found, rows={**found.rows, "agents": rows, "turns": [Row("a run with one tool call, 1,000 agents", 7.0, "µs CPU/agent")]}))
+    assert "agents were not measured" not in text
+    assert f"| what | plain tasks | ecs_agent | ecs_agent, a consumer each | {OTHER_CREWS[0].name} |" in text
+    assert f"| {name}, µs CPU/delta |  | 1 | 9 | 100 * |" in text
+    assert f"* a delta of 1,000 agents: {OTHER_CREWS[0].name}: 20% delivered" in text
+    assert f"| {name} | 1 µs CPU/delta | ≤ 1.5 µs CPU/delta |" in text
+    assert f"| {name}, a consumer each | **9 µs CPU/delta** | ≤ 8 µs CPU/delta |" in text
+    assert "| a run with one tool call, 1,000 agents | **50 µs CPU/run** | ≤ 40 µs CPU/run |" in text
+    assert "| a run with one tool call, 1,000 agents: each of its 2 turns | 25 µs CPU/turn | ≤ 40 µs CPU/turn |" in text
+    assert "| 200 agents, 50 ms a response: wall time | **1.50 x plain tasks** | ≤ 1.30 x plain tasks |" in text
+    assert "µs CPU/agent" not in text  # of a group that is no longer measured
 
 
 def test_the_page_says_which_budgets_are_missed(found: Results) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_agent._version import __version__
     from ecs_agent.agent import Agent, AgentEvent, AgentRun, RunCompleted, spawn_agent
-    from ecs_agent.core import Entity, EventBus, Query, Read, Runner, World, system
+    from ecs_agent.core import Entity, EventBus, Query, Read, Runner, World, run_sync, system
     from ecs_agent.errors import EcsAgentError, ProviderError, RateLimitError, StreamInterruptedError
     from ecs_agent.logging import configure_logging, get_logger
     from ecs_agent.providers import RetryProvider
@@ -68,6 +68,7 @@ _HOME = {
     "append_message": "systems",
     "configure_logging": "logging",
     "get_logger": "logging",
+    "run_sync": "core",
     "spawn_agent": "agent",
     "system": "core",
     "tool": "tools",
@@ -113,6 +114,7 @@ __all__ = [
     "append_message",
     "configure_logging",
     "get_logger",
+    "run_sync",
     "spawn_agent",
     "system",
     "tool",

@@ -25,10 +25,16 @@
         ├── WorldBusyError              a run or a tick is already active
         ├── WorldClosedError            the world was closed
         ├── EntityNotFoundError         no such entity, or it was deleted         (also a KeyError)
+        ├── ForeignWriteError           a system changed another entity           (checked mode only)
+        ├── InboxFullError              a receiver has not taken its letters
         ├── LeaseRevokedError           a call that was cancelled tried to write
+        ├── LoopRunningError            run_sync inside a running loop            (also a RuntimeError)
+        ├── RequestsFullError           too many changes were asked of one entity
         ├── SystemDefinitionError       a system's signature cannot be a query    (also a TypeError)
         ├── NoProgressError             a system's `when` stays true and nothing changes
-        └── LogTruncatedError           a position that the log no longer holds   (also a LookupError)
+        ├── LogTruncatedError           a position that the log no longer holds   (also a LookupError)
+        ├── CircularParentError         an entity would be its own ancestor       (also a ValueError)
+        └── DuplicateComponentError     two components of one type for an entity  (also a ValueError)
 
 What to write around a stream:
 
@@ -234,8 +240,24 @@ class EntityNotFoundError(WorldError, KeyError):
     __str__ = Exception.__str__
 
 
+class ForeignWriteError(WorldError):
+    """A system changed another entity than its own; only a World in checked mode finds that."""
+
+
+class InboxFullError(WorldError):
+    """A letter could not be delivered, since its receiver has as many letters waiting as its inbox holds."""
+
+
 class LeaseRevokedError(WorldError):
     """A call that was cancelled, or whose entity was deleted, tried to write."""
+
+
+class LoopRunningError(WorldError, RuntimeError):
+    """`run_sync` was called where an event loop runs already."""
+
+
+class RequestsFullError(WorldError):
+    """Too many changes were asked of an entity whose call does not end."""
 
 
 class SystemDefinitionError(WorldError, TypeError):
@@ -248,3 +270,11 @@ class NoProgressError(WorldError):
 
 class LogTruncatedError(WorldError, LookupError):
     """The log no longer holds the position that was asked for."""
+
+
+class CircularParentError(WorldError, ValueError):
+    """An entity was to become a child of itself or of one of its descendants."""
+
+
+class DuplicateComponentError(WorldError, ValueError):
+    """Two components of the same type were given for one entity, which has one of a type."""

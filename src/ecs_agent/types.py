@@ -58,6 +58,8 @@ __all__ = [
     "ToolCallFragment",
     "ToolSchema",
     "Usage",
+    "UserInputReceivedEvent",
+    "UserInputRequestedEvent",
 ]
 
 EntityId = NewType("EntityId", int)
@@ -235,7 +237,7 @@ class ErrorOccurredEvent:
 
 @dataclass(frozen=True, slots=True)
 class MessageDeliveredEvent:
-    """A message of one agent reached another's inbox."""
+    """A message of one agent stands in another's conversation; `message` is what was sent."""
 
     from_entity: EntityId
     to_entity: EntityId
@@ -253,7 +255,7 @@ class PlanStepCompletedEvent:
 
 @dataclass(frozen=True, slots=True)
 class PlanRevisedEvent:
-    """An agent's plan was replaced."""
+    """The steps of an agent's plan that were left were replaced by others."""
 
     entity_id: EntityId
     old_steps: list[str]
@@ -281,3 +283,19 @@ class StreamEndEvent:
 
     entity_id: EntityId
     result: CompletionResult
+
+
+@dataclass(frozen=True, slots=True)
+class UserInputRequestedEvent:
+    """An agent waits for a person to answer `prompt`."""
+
+    entity_id: EntityId
+    prompt: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserInputReceivedEvent:
+    """A person answered."""
+
+    entity_id: EntityId
+    text: str

@@ -32,6 +32,6 @@ def test_merging_changes_nothing_that_is_folded(deltas: list[StreamDelta]) -> No
 def test_a_long_answer_keeps_a_block_for_some_hundred_pieces() -> None:
     state = StreamStateComponent(1)
     for number in range(10 * COMPACT_AT):
-        state.add(StreamDelta("x") if number % 2 else StreamDelta(reasoning="y") if number % 100 == 0 else StreamDelta("z"))
+        state.add([StreamDelta("x") if number % 2 else StreamDelta(reasoning="y") if number % 100 == 0 else StreamDelta("z")])
     assert len(state.deltas) < 2 * COMPACT_AT
     assert state.result().message.content.count("x") == 5 * COMPACT_AT

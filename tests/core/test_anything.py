@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,17 +13,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.parts import GRACE, Ban, Style, Work, spawn
 
-from ecs_agent.core import Entity, Read, Runner, TerminalComponent, World, system
+from ecs_agent.core import (
+    EndReason,
+    Entity,
+    ErrorComponent,
+    LoopClock,
+    Phase,
+    QuarantineComponent,
+    Read,
+    Runner,
+    RunResult,
+    SupervisionComponent,
+    TerminalComponent,
+    World,
+    system,
+)
 from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.testing import run
 from ecs_agent.types import EntityId
 
 ACTIONS = st.one_of(
     st.tuples(st.just("sleep"), st.sampled_from([0.0, 0.0, 0.25, 2.0])),
-    st.tuples(st.sampled_from(["touch", "delete", "style", "plain", "ban", "free", "terminal", "go on", "replace", "in place"]), st.integers(0, 5)),
+    st.tuples(
+        st.sampled_from(
+            ["touch", "delete", "style", "plain", "ban", "free", "terminal", "go on", "replace", "in place", "send", "supervise", "forgive"]
+        ),
+        st.integers(0, 5),
+    ),
+    st.tuples(st.sampled_from(["request", "bad request", "deep request"]), st.integers(0, 5)),
+    st.tuples(st.sampled_from(["join", "join briefly", "join two", "join beside"]), st.integers(0, 5)),
     st.sampled_from([("raise", 0), ("exit", 0), ("cancelled", 0), ("spawn", 0), ("own change", 0), ("reluctant", 0), ("cancel", 0)]),
 )
 SCRIPTS = st.lists(st.lists(ACTIONS, max_size=4), max_size=6)
+ENDINGS = st.none() | st.tuples(st.sampled_from(["deadline", "stop", "stop after step", "both", "cancel"]), st.sampled_from([0.0, 0.1, 1.0, 2.25]))
+Ending = tuple[str, float] | None
 
 
 @dataclass
@@ -73,8 +97,27 @@ class Play:
             case "own change":
                 if me is not None:
                     me.add(Style("mine"))
+            case "join" | "join briefly" | "join two" | "join beside":
+                if me is not None:
+                    await self.join(action, me, self.entities[argument % len(self.entities)])
             case _:
                 self.change(action, self.entities[argument % len(self.entities)])
+
+    async def join(self, action: str, me: Entity, other: EntityId) -> None:
+        match action:
+            case "join":
+                await me.join(other)
+            case "join briefly":
+                try:
+                    async with asyncio.timeout(1.0):
+                        await me.join(other)
+                except TimeoutError:
+                    me.emit("it took too long")
+            case "join two":
+                await World.gather([me.join(other), me.join(self.entities[0])])
+            case _:
+                waiting: list[Coroutine[Any, Any, object]] = [me.join(other), asyncio.sleep(0.5)]
+                await World.gather(waiting)
 
     def change(self, action: str, entity: EntityId) -> None:
         world = self.world
@@ -97,6 +140,18 @@ class Play:
                 world.add_component(entity, TerminalComponent("enough"))
             case "go on":
                 world.remove_component(entity, TerminalComponent)
+            case "send":
+                world.send(entity, "hello")
+            case "supervise":
+                world.add_component(entity, SupervisionComponent(restarts=2, backoff=0.5))
+            case "forgive":
+                world.remove_component(entity, ErrorComponent)
+            case "request":
+                world.request(entity, lambda it: it.add(Style("asked")))
+            case "bad request":
+                world.request(entity, lambda it: it.touch(EntityId))
+            case "deep request":
+                world.request(entity, lambda it: it.request(self.entities[0], lambda that: that.add(Style("asked"))))
             case "in place":
                 if (work := world.get_component(entity, Work)) is not None:
                     work.done.append("x")
@@ -124,10 +179,54 @@ def systems(play: Play) -> list[tuple[Any, int]]:
             for action, argument in play.next("meeting"):
                 await play.act(action, argument, None)
 
-    return [(working, 0), (beside, 0), (both, 5), (asked, 10), (Meeting(), 5)]
+    class Arriving:
+        meets = "arrived"
+
+        async def process(self, world: World) -> None:
+            for action, argument in play.next("arriving"):
+                await play.act(action, argument, None)
+
+    return [(working, 0), (beside, 0), (both, 5), (asked, 10), (Meeting(), 5), (Arriving(), 0)]
 
 
-NAMES = ["working", "beside", "both", "asked", "meeting"]
+NAMES = ["working", "beside", "both", "asked", "meeting", "arriving"]
+
+
+async def ended(world: World, ending: Ending) -> RunResult | None:
+    """Run until it ends, by itself or in the given way; no result when it was cancelled from outside."""
+    how, seconds = ending or ("", 0.0)
+    running = asyncio.ensure_future(Runner(grace=GRACE).run(world, deadline=seconds if how == "deadline" else None))
+    timers = []
+    if how in ("stop after step", "both"):
+        timers.append(asyncio.get_running_loop().call_later(seconds, lambda: world.stop(after_step=True)))
+    if how in ("stop", "both"):
+        timers.append(asyncio.get_running_loop().call_later(seconds + 0.1 * (how == "both"), world.stop))
+    if how == "cancel":
+        timers.append(asyncio.get_running_loop().call_later(seconds, running.cancel))
+    try:
+        return await asyncio.wait_for(asyncio.shield(running), 1000.0)
+    except asyncio.CancelledError:
+        await asyncio.sleep(10.0)  # a cancel while the run is ending does not wait for those who take their time
+        return None
+    finally:
+        for timer in timers:
+            timer.cancel()
+        assert running.done(), "the run does not end"
+
+
+def timers_left() -> list[object]:
+    """What is still to happen on the loop by itself."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]  # no other way to see them
+    return [timer for timer in scheduled if not timer.cancelled()]
+
+
+def broken_promises(world: World, result: RunResult) -> list[EntityId]:
+    """Those that were to be tried again, and were not."""
+    return [
+        entity
+        for entity, (error,) in world.query(ErrorComponent, without=(TerminalComponent, QuarantineComponent))
+        if error.retry_at is not None and result[entity].reason is not EndReason.DEADLOCK
+    ]
 
 
 def due(world: World) -> list[tuple[EntityId, EntityEntry]]:
@@ -148,21 +247,27 @@ def quiet() -> Any:
     logger.setLevel(before)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(NAMES, SCRIPTS)), st.none() | st.sampled_from([0.1, 1.0, 2.25]))
-def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str, list[list[tuple[str, Any]]]], deadline: float | None) -> None:
+@given(st.fixed_dictionaries(dict.fromkeys(NAMES, SCRIPTS)), ENDINGS)
+def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str, list[list[tuple[str, Any]]]], ending: Ending) -> None:
     async def scenario() -> None:
-        world = World()
+        world = World(clock=LoopClock())
         play = Play(world, {name: [list(script) for script in mine] for name, mine in scripts.items()}, [])
         for one, priority in systems(play):
             world.register_system(one, priority)
         play.entities += [spawn(world, Work()), spawn(world, Work(), Style()), spawn(world, Style())]
-        result = await asyncio.wait_for(Runner(grace=GRACE).run(world, deadline=deadline), 1000.0)
+        result = await ended(world, ending)
         assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert timers_left() == []
+        assert world.engine is None
         assert not any(play.running.values())
-        assert not any(row.calls for row in world.state.rows.values())
-        assert set(result) <= set(world.entities)
-        if deadline is None and not result.system_errors:
-            assert due(world) == []
+        assert not any(row.calls or row.requests for row in world.state.rows.values())
+        assert set(world.stats().phases) <= {Phase.AT_REST}
+        if result is not None:
+            assert set(result) <= set(world.entities)
+        if ending is None and result is not None and not result.system_errors:
+            stuck = {entity for entity, outcome in result.items() if outcome.reason is EndReason.DEADLOCK}
+            assert [each for each in due(world) if each[0] not in stuck] == []
+            assert broken_promises(world, result) == []
         seqs: dict[EntityId | None, list[int]] = {}
         for fact in world.log.read():
             seqs.setdefault(fact.entity, []).append(fact.seq)

@@ -11,7 +11,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent.core.component import differs, snapshot
+from ecs_agent.core.component import Snapshot, changed, snapshot
+
+
+def differs(component: object, taken: Snapshot) -> bool:
+    """Whether one component is found to be changed."""
+    kind = type(component)
+    return changed({kind: component}, {kind: taken}) == [kind]
 
 
 @dataclass(slots=True)

@@ -94,7 +94,7 @@ def test_events_carry_the_label_of_run_turn_and_attempt(me: Entity) -> None:
 
 def test_rule_7_a_call_may_spawn_and_delete_its_own_children_and_no_others(me: Entity) -> None:
     child, stranger = me.spawn(Box(["x"]), Style()), me._state.create(None).id
-    assert [e.parent for e in me._state.log.read() if e.entity == child] == [me.id] * 3
+    assert [e.parent for e in me._state.log.read() if e.entity == child] == [me.id] * 4  # created, child of, and its two components
     with pytest.raises(ValueError, match=f"entity {stranger} is not a child of entity {me.id}"):
         me.despawn(stranger)
     me.despawn(child)

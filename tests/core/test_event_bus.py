@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+from tests.core.listening import Piece, say
 from tests.core.parts import Said
 
-from ecs_agent.core import EventBus, HandlerFailed, World
+from ecs_agent.core import EntityDeleted, EventBus, HandlerFailed, World
 from ecs_agent.core.tasks import ended
 from ecs_agent.types import EntityId
 
@@ -130,6 +131,86 @@ class TestPublish:
             (None, About(EntityId(99))),
             (None, Said("to all")),
         ]
+
+
+class TestOneEntity:
+    async def test_a_handler_may_hear_of_one_entity_alone(self, world: World) -> None:
+        entity, other, hearing, everything = world.create_entity(), world.create_entity(), Hearing(), Hearing()
+        world.event_bus.subscribe(Said, hearing, entity=entity)
+        world.event_bus.subscribe(Said, everything)
+        for who, text in ((entity, "a"), (other, "b")):
+            world.emit(who, Said(text))
+        world.report(Said("c"))
+        await settled(world)
+        assert (hearing.heard, everything.heard) == ([Said("a")], [Said("a"), Said("b"), Said("c")])
+
+    async def test_published_events_reach_it_by_the_entity_they_name(self, world: World) -> None:
+        entity, hearing = world.create_entity(), Hearing()
+        world.event_bus.subscribe(About, hearing, entity=entity)
+        await world.event_bus.publish(About(entity))
+        await world.event_bus.publish(About(EntityId(99)))
+        assert hearing.heard == [About(entity)]
+
+    async def test_unsubscribing_from_one_leaves_the_subscription_to_all(self, world: World) -> None:
+        entity, hearing = world.create_entity(), Hearing()
+        world.event_bus.subscribe(Said, hearing)
+        for _ in range(2):
+            world.event_bus.subscribe(Said, hearing, entity=entity)
+        world.emit(entity, Said("a"))
+        world.event_bus.unsubscribe(Said, hearing, entity=entity)
+        world.emit(entity, Said("b"))
+        await settled(world)
+        assert hearing.heard == [Said("a"), Said("b")]
+
+    async def test_it_ends_with_its_entity_after_it_heard_of_that(self, world: World) -> None:
+        entity, hearing = world.create_entity(), Hearing()
+        for kind in (Said, EntityDeleted):
+            world.event_bus.subscribe(kind, hearing, entity=entity)
+        world.emit(entity, Said("a"))
+        world.delete_entity(entity)
+        assert not world.event_bus.listening
+        await settled(world)
+        assert hearing.heard == [Said("a"), EntityDeleted(entity)]
+
+    async def test_a_burst_is_heard_event_by_event(self, world: World) -> None:
+        entity, hearing = world.create_entity(), Hearing()
+        world.event_bus.subscribe(Piece, hearing)
+        say(world, entity, ["a", "b"])
+        await settled(world)
+        assert hearing.heard == [Piece(entity, "a"), Piece(entity, "b")]
+
+
+class TestBounds:
+    async def test_a_handler_that_is_far_behind_loses_the_oldest_and_is_told_once_how_many(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("ecs_agent.core.handlers.MAX_WAITING", 3)
+        slow, hearing = Hearing(1.0), Hearing()
+        world.event_bus.subscribe(Said, slow)
+        world.event_bus.subscribe(HandlerFailed, hearing)
+        world.report(Said("0"))
+        await asyncio.sleep(0.5)
+        publishing = asyncio.ensure_future(world.event_bus.publish(Said("1")))
+        await asyncio.sleep(0)
+        for number in range(2, 9):
+            world.report(Said(str(number)))
+        await publishing  # nobody waits for what was dropped
+        await settled(world)
+        assert slow.heard == [Said("0"), Said("6"), Said("7"), Said("8")]
+        assert [event.error for event in hearing.heard if isinstance(event, HandlerFailed)] == [
+            "OverflowError: 5 events were dropped, as more than 3 waited"
+        ]
+
+    async def test_one_that_is_ended_while_it_hangs_is_told_too(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("ecs_agent.core.handlers.MAX_WAITING", 1)
+        world.event_bus.subscribe(Said, Hearing(100.0))
+        world.report(Said("0"))
+        await asyncio.sleep(0)
+        for number in range(4):
+            world.report(Said(str(number)))
+        await world.event_bus.drain(1.0, asyncio.get_running_loop().create_future())
+        errors = [failure.error for failure in await failures(world)]
+        assert errors == ["OverflowError: 3 events were dropped, as more than 1 waited", "TimeoutError: did not finish within 1.0 s"]
 
 
 class TestFailures:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent.core import Entity, Read, Schedule, TerminalComponent, World, system
-from ecs_agent.core.schedule import EntityEntry, WorldEntry
+from ecs_agent.core import Schedule, TerminalComponent, World, system
+from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.errors import SystemDefinitionError
 
 
@@ -126,22 +126,3 @@ def test_the_same_function_may_be_registered_twice_and_in_two_worlds() -> None:
     assert first.register(one) is not first.register(one)
     assert isinstance(second.register(one), EntityEntry)
     assert len(first.entity_systems) == 2
-
-
-def test_explain_lists_systems_in_order_with_what_each_asks_for_and_warns_at_every_barrier() -> None:
-    @system(priority=2, without=(Style,), when=lambda _: True)
-    async def fill(me: Entity, box: Box) -> None: ...
-
-    @system
-    async def look(box: Read[Box], style: Style | None) -> None: ...
-
-    schedule = Schedule()
-    schedule.register(fill)
-    assert isinstance(schedule.register(Counting(), 1), WorldEntry)
-    schedule.register(look)
-    assert schedule.explain().splitlines() == [
-        "priority  system",
-        "       0  look  (reads Box, has Style?, after a change)",
-        "       1  Counting  [barrier: every agent waits here for all others; an entity system does not]",
-        "       2  fill  (has Box, without Style, when its predicate holds)",
-    ]

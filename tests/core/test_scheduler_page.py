@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ecs_agent.core import EndReason
+
 HERE = Path(__file__).parent
 PAGE = (HERE.parents[1] / "docs" / "scheduler.md").read_text(encoding="utf-8")
 RULES = dict(re.findall(r"^\*\*(\d+)\. (.*?)(?=^\*\*\d|^Over all|\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -28,3 +30,7 @@ def test_every_test_that_is_named_exists() -> None:
 def test_a_test_that_carries_the_number_of_a_rule_carries_that_of_one_that_holds() -> None:
     numbers = {re.match(r"test_rule_(\d+)_", name)[1] for name in TESTS if name.startswith("test_rule_")}  # type: ignore[index]
     assert {number for number, text in RULES.items() if "*Not yet.*" not in text} == numbers
+
+
+def test_every_reason_of_an_end_stands_in_the_table_of_rule_15() -> None:
+    assert set(re.findall(r"^\| `(\w+)` \|", RULES["15"], re.MULTILINE)) == {reason.value for reason in EndReason}

@@ -25,6 +25,7 @@ from ecs_agent.components import (
 )
 from ecs_agent.core import EndReason, Runner, World
 from ecs_agent.errors import ProviderExhaustedError, StreamInterruptedError
+from ecs_agent.providers import FakeProvider
 from ecs_agent.systems import AttemptInterrupted, ReasoningSystem, TurnStarted
 from ecs_agent.systems.reasoning import visible
 from ecs_agent.types import (
@@ -86,16 +87,30 @@ async def test_every_delta_stands_in_state_before_anyone_sees_it() -> None:
     seen: list[tuple[str, str]] = []
     original = world.event_bus.dispatch
 
-    def spy(envelope: Any) -> None:
-        if isinstance(envelope.payload, StreamDeltaEvent):
+    def spy(entry: Any, *rest: Any) -> None:
+        if entry.event_type is StreamDeltaEvent:
             state = world.get_component(entity, StreamStateComponent)
             assert state is not None
-            seen.append((envelope.payload.delta.content or "", state.result().message.content))
-        original(envelope)
+            seen.append(("".join(event.delta.content or "" for event in entry.payloads()), state.result().message.content))
+        original(entry, *rest)
 
-    world.event_bus.dispatch = spy  # type: ignore[method-assign]  # to look at the moment of delivery
-    await Runner().run(world)
-    assert seen == [("a", "a"), ("b", "ab"), ("c", "abc"), ("", "abc")]
+    world.event_bus.dispatch = spy  # type: ignore[method-assign, assignment]  # to look at the moment of delivery
+    async with world.events():
+        await Runner().run(world)
+    assert seen == [("abc", "abc")]
+
+
+async def test_deltas_that_arrive_one_by_one_are_stored_and_told_one_by_one() -> None:
+    world = World()
+    entity = agent(world, FakeProvider(["abc"], delay=0.001))
+    async with world.events(entity, types=(StreamDeltaEvent,)) as events:
+        running = asyncio.ensure_future(Runner().run(world))
+        for expected in ("a", "ab", "abc"):
+            await anext(events)
+            state = world.get_component(entity, StreamStateComponent)
+            assert state is not None
+            assert state.result().message.content == expected
+        await running
 
 
 async def test_the_events_of_a_turn_come_in_order_and_belong_to_it() -> None:
@@ -303,7 +318,7 @@ class TestLimits:
 def test_a_long_answer_costs_its_text_and_not_its_pieces() -> None:
     state = StreamStateComponent(1)
     for _ in range(20_000):
-        state.add(StreamDelta(content="x"))
+        state.add([StreamDelta(content="x")])
     assert len(state.deltas) < 2_000
     assert state.result().message.parts == (TextPart("x" * 20_000),)
 

@@ -17,6 +17,7 @@ from ecs_agent import __version__
 from ecs_agent.cli import chat as chatting
 from ecs_agent.cli import local as embedded
 from ecs_agent.cli import run as running
+from ecs_agent.cli import top as watching
 from ecs_agent.cli.options import KEY_ON_COMMAND_LINE, Settings, read_prompt
 from ecs_agent.errors import ConfigurationError
 
@@ -146,6 +147,25 @@ def _run(
     """
     settings = _settings(model, base_url, api_key_file, allow_http, system, tools, max_tokens, temperature, no_color)
     return lambda: running.run(settings, read_prompt(prompt), as_json=as_json, quiet=quiet)
+
+
+@_app.command("top")
+def _top(
+    program: Annotated[
+        str, typer.Argument(metavar="FILE.py[:FUNCTION]", help="A file with 'async def main(world)', or the function named; its code is run.")
+    ],
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Run a program and show what its agents do.
+
+    The function gets a world of its own. Standard output is a live table of the agents; where it is no terminal, a line every few seconds.
+
+    Ctrl-C lets the agents finish what they are at and ends the program; pressed again it ends it at once.
+
+    Exit codes: 0 done, 1 the program failed, 2 wrong usage, 130 Ctrl-C, 141 the reader of a pipe left.
+    """
+    return functools.partial(watching.top, program, color=not no_color)
 
 
 @_local.callback(invoke_without_command=True)

@@ -9,6 +9,13 @@ from ecs_agent.types import EntityId
 
 
 @dataclass(slots=True)
+class NameComponent:
+    """What people call this entity, in tables and logs; nothing else goes by it."""
+
+    name: str
+
+
+@dataclass(slots=True)
 class KVStoreComponent:
     """A place for an application's own values."""
 

@@ -13,3 +13,10 @@ class ConversationComponent:
 
     messages: list[Message] = field(default_factory=list[Message])
     max_messages: int = 100
+
+
+@dataclass(slots=True)
+class QueuedInputComponent:
+    """What users said while an answer was arriving or tools were running: it enters the conversation when that turn is complete, in order."""
+
+    messages: list[Message] = field(default_factory=list[Message])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from itertools import groupby
+from operator import attrgetter
 
+from ecs_agent.components.limits import LimitsComponent as LimitsComponent  # noqa: PLC0414 - it stood here, and is still found here
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
-from ecs_agent.streaming.fold import fold, merge
-from ecs_agent.types import CompletionResult, StreamDelta, Usage
+from ecs_agent.streaming.delta_run import runs
+from ecs_agent.streaming.fold import fold
+from ecs_agent.types import CompletionResult, StreamDelta, Timing, Usage
 
 
 @dataclass(slots=True)
@@ -41,25 +45,17 @@ class RequestOptionsComponent:
 
 
 @dataclass(slots=True)
-class LimitsComponent:
-    """What one run may cost. An agent without this component has the defaults.
-
-    `turns` and `tokens` count from the last input on; `tool_calls` are those of one turn, the rest of them are answered with an error.
-    """
-
-    turns: int = 50
-    tool_calls: int = 32
-    tokens: int = 1_000_000
-
-
-@dataclass(slots=True)
 class TurnComponent:
-    """Where an agent stands: the number of its run, of the turn in the run, of the attempt in the turn, and the run's usage so far."""
+    """Where an agent stands: the number of its run, of the turn in the run, of the attempt in the turn, and the run's usage so far.
+
+    `timing` is how the last answer arrived.
+    """
 
     run: int = 0
     turn: int = 0
     attempt: int = 0
     usage: Usage | None = None
+    timing: Timing | None = None
 
 
 COMPACT_AT = 512
@@ -72,15 +68,28 @@ class StreamStateComponent:
 
     `deltas` are the pieces in order. Neighbours are merged some hundred at a time, so that a long answer costs its text and not its pieces;
     `merged` says how many entries are such blocks already. The component exists exactly while an attempt is open.
+    `started`, `first_at` and `last_at` are the World's clock in seconds: when the model was asked, when its first piece came, and its newest;
+    `longest_gap` is the longest wait between two pieces so far.
     """
 
     attempt: int
     deltas: list[StreamDelta] = field(default_factory=list[StreamDelta])
     merged: int = 0
+    received: int = 0
+    started: float = 0.0
+    first_at: float | None = None
+    last_at: float = 0.0
+    longest_gap: float = 0.0
 
-    def add(self, delta: StreamDelta) -> None:
-        """Take the next piece."""
-        self.deltas.append(delta)
+    def add(self, deltas: Sequence[StreamDelta], now: float = 0.0) -> None:
+        """Take the next pieces, which arrived together."""
+        if self.first_at is None:
+            self.first_at = now
+        elif now - self.last_at > self.longest_gap:
+            self.longest_gap = now - self.last_at
+        self.last_at = now
+        self.received += len(deltas)
+        self.deltas += deltas
         if len(self.deltas) - self.merged >= COMPACT_AT:
             self.deltas[self.merged :] = _merged(self.deltas[self.merged :])
             self.merged = len(self.deltas)
@@ -96,15 +105,14 @@ def _merged(deltas: list[StreamDelta]) -> list[StreamDelta]:
     for is_plain, run in groupby(deltas, _is_plain_text):
         if is_plain:
             result.append(StreamDelta("".join([delta.content or "" for delta in run])))
-            continue
-        for delta in run:
-            together = merge(result[-1], delta) if result else None
-            if together is None:
-                result.append(delta)
-            else:
-                result[-1] = together
+        else:
+            result += [together.delta() for together in runs(run)]
     return result
 
 
+_rest = attrgetter(*[field.name for field in fields(StreamDelta) if field.name != "content"])
+_NOTHING_ELSE = _rest(StreamDelta())
+
+
 def _is_plain_text(delta: StreamDelta) -> bool:
-    return delta == StreamDelta(delta.content)
+    return bool(_rest(delta) == _NOTHING_ELSE)

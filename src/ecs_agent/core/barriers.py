@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ecs_agent.core.events import WorldSystemFailed
+from ecs_agent.core.outcome import sentence
 from ecs_agent.core.schedule import WorldEntry
 from ecs_agent.core.state import State
 from ecs_agent.core.tasks import gather
@@ -47,7 +48,7 @@ class Barriers:
         self._ending = ending
         self._max_ticks = 1 if once else max_ticks
         self._once = once
-        self._parts = {entry: _Part() for entry in systems}
+        self.parts = {entry: _Part() for entry in systems}
         self._meeting: list[_Part] = []
         self._acting: dict[asyncio.Task[object] | None, _Part] = {}
         self._stamp = 0
@@ -55,7 +56,7 @@ class Barriers:
 
     def add(self, entry: WorldEntry) -> None:
         """Take in a system that was registered during the run."""
-        self._parts[entry] = _Part()
+        self.parts[entry] = _Part()
 
     def changed(self) -> None:
         """Something changed. The system that made the change has seen it; when it is unclear which of those that meet did, all have."""
@@ -70,49 +71,54 @@ class Barriers:
 
     def above(self, priority: float) -> int | None:
         """The lowest priority above this one at which a world system is due."""
-        return min([entry.priority for entry in self._parts if entry.priority > priority and self._due(entry)], default=None) if self._parts else None
+        return min([entry.priority for entry in self.parts if entry.priority > priority and self._due(entry)], default=None)
 
     def due(self) -> list[WorldEntry]:
         """Those that are due at the lowest priority."""
-        found = [entry for entry in self._parts if self._due(entry)]
+        found = [entry for entry in self.parts if self._due(entry)]
         lowest = min([entry.priority for entry in found], default=None)
         return [entry for entry in found if entry.priority == lowest]
 
     def _due(self, entry: WorldEntry) -> bool:
-        part = self._parts[entry]
+        part = self.parts[entry]
         if self._max_ticks is not None and part.ticks >= self._max_ticks:
             return False
         return self._once or part.seen < self._stamp
 
     async def meet(self, entries: list[WorldEntry]) -> None:
         """Run them together; what they raise is kept in `failures`. Afterwards every entity is compared, since they may have changed any in place."""
-        self._meeting = [self._parts[entry] for entry in entries]
+        self._meeting = [self.parts[entry] for entry in entries]
         for part in self._meeting:
             part.ticks += 1
             part.seen = self._stamp
         try:
             failures = [await self._process(entries[0])] if len(entries) == 1 else await gather([self._process(entry) for entry in entries])
             for row in list(self._state.rows.values()):
-                self._state.compare(row)
+                if not row.calls:  # a call that waits for others during a meeting is in the middle of its changes
+                    self._state.compare(row)
         finally:
             self._meeting = []
             self._acting.clear()
         self.failures += [error for error in failures if error is not None]
 
     async def _process(self, entry: WorldEntry) -> Exception | None:
-        self._acting[asyncio.current_task()] = self._parts[entry]
+        self._acting[asyncio.current_task()] = self.parts[entry]
         try:
             await self._call(entry)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # one that raises does not cancel the others
             if isinstance(error, asyncio.CancelledError) and self._ending():
                 raise
-            self._state.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {error}"))
-            return error if isinstance(error, Exception) else _as_exception(entry, error)
+            self._state.report(WorldSystemFailed(entry.name, f"{type(error).__name__}: {sentence(error)}"))
+            return as_exception(entry.name, error)
         return None
 
 
-def _as_exception(entry: WorldEntry, error: BaseException) -> Exception:
-    """What stands for a SystemExit, or a CancelledError that nobody sent: raised as they are, both would end more than this run."""
-    failure = RuntimeError(f"{entry.name} raised {error!r}")
+def as_exception(name: str, error: BaseException) -> Exception:
+    """What a world system raised, to be raised again; something stands for a SystemExit, or a CancelledError that nobody sent: raised as they
+    are, both would end more than this run.
+    """
+    if isinstance(error, Exception):
+        return error
+    failure = RuntimeError(f"{name} raised {error!r}")
     failure.__cause__ = error
     return failure

@@ -8,23 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from typing import Protocol, cast
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
-from ecs_agent.core.entity import Entity
-from ecs_agent.core.events import CallLeaked, EntityQuarantined
-from ecs_agent.core.life import EndReason, Life
-from ecs_agent.core.row import Call
+from ecs_agent.core.entity import Entity, apply_requests
+from ecs_agent.core.events import CallLeaked, EntityQuarantined, LoopBlocked
+from ecs_agent.core.life import Life
+from ecs_agent.core.outcome import EndReason, detail, sentence
+from ecs_agent.core.row import Call, Row
 from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.core.state import State
+from ecs_agent.core.supervision import SupervisionComponent, judge
+from ecs_agent.core.watchdog import driven
 from ecs_agent.errors import NoProgressError
-from ecs_agent.types import ErrorOccurredEvent
+from ecs_agent.types import EntityId, ErrorOccurredEvent
 
 _logger = logging.getLogger("ecs_agent.core.calls")
 
 NO_PROGRESS_CALLS = 3
-MAX_FAILURES = 3
-FAILURE_WINDOW = 60.0
+
+
+class Overseer(Protocol):
+    """Whoever has calls made, and must hear what comes of them."""
+
+    def ending(self) -> bool:
+        """Whether the run is being ended, so that a cancel which reaches a call comes from outside of it."""
+        ...
+
+    def leaked(self, life: Life) -> None:
+        """The driver of this life waits for nothing but calls that were left behind; it needs a new one."""
+        ...
+
+    def try_again(self, life: Life, delay: float) -> None:
+        """A call on this life failed and is to be tried again after so many seconds."""
+        ...
+
+    def ended_beside(self, life: Life) -> None:
+        """A call on this life has ended while others go on."""
+        ...
 
 
 class Calls:
@@ -33,15 +54,14 @@ class Calls:
     Args:
         state: where they write.
         grace: seconds a cancelled call may take to end before it is left behind.
-        on_leak: told of a life whose driver waits for nothing but calls that were left behind, so that it gets a new one.
-        ending: whether the run is being ended, so that a cancel which reaches a call comes from outside of it.
+        overseer: the run.
     """
 
-    def __init__(self, state: State, grace: float, on_leak: Callable[[Life], None], ending: Callable[[], bool]) -> None:
+    def __init__(self, state: State, grace: float, overseer: Overseer) -> None:
         self._state = state
         self._grace = grace
-        self._on_leak = on_leak
-        self._ending = ending
+        self._overseer = overseer
+        self._monotonic = state.clock.monotonic
 
     def due(self, life: Life, entry: EntityEntry) -> bool:
         """Whether a system that matches has something to do; a `when` that raises or stays true without effect is a failure."""
@@ -62,32 +82,30 @@ class Calls:
             return False
         return wanted
 
-    async def make(self, life: Life, entry: EntityEntry) -> None:
-        """Call a system on an entity. Raises nothing but a cancel from outside."""
-        row, task = life.row, asyncio.current_task()
+    async def make(self, life: Life, entry: EntityEntry, task: asyncio.Task[None] | None) -> None:
+        """Call a system on an entity, in the driver's task or, among several, in one of its own. Raises nothing but a cancel from outside."""
+        row = life.row
+        task = task or asyncio.current_task()
         assert task is not None  # noqa: S101 - the engine runs in tasks
         if row.id not in self._state.rows or not entry.matches(row.types):
             return  # it changed between being found due and now
-        call = Call(entry, Entity(self._state, row, entry), task, lambda cancelled: self._watch(life, cancelled))
         cancels_before = task.cancelling()
-        row.calls.append(call)
-        row.seen[entry] = row.stamp
-        if entry.when is not None:
-            stamp, count = life.tries.get(entry, (-1, 0))
-            life.tries[entry] = (row.stamp, count + 1 if stamp == row.stamp else 1)
+        call = self._begun(life, entry, task)
         error: BaseException | None = None
         try:
-            await entry.call(*entry.arguments(row.components, call.lease))
+            lease = cast("Entity", call.lease)
+            running = entry.call(*entry.arguments(row.components, lease))
+            await driven(running, lease, self._monotonic, lambda seconds: self._blocked(row.id, entry, seconds))
         except (Exception, SystemExit, asyncio.CancelledError) as caught:  # noqa: BLE001 - a system may raise anything; it fails its entity only
             error = caught
         except BaseException:  # the process is being ended (KeyboardInterrupt), or its loop was closed over us (GeneratorExit)
             call.lease.revoke()
-            row.calls.remove(call)
+            self._over(row, call)
             raise
         if call.leaked:
             return
         cancelled = isinstance(error, asyncio.CancelledError) and call.reason is None and task.cancelling() > cancels_before
-        from_outside = cancelled and self._ending()
+        from_outside = cancelled and self._overseer.ending()
         if call.reason is not None:
             await _absorb_cancel(task, arrived=isinstance(error, asyncio.CancelledError))
         elif cancelled and not from_outside:
@@ -96,22 +114,46 @@ class Calls:
         if from_outside and error is not None:
             row.seen.pop(entry, None)  # the work was not done: the next run makes this call again
             raise error
-        if life.stuck and not row.calls:
-            self._on_leak(life)
+        if row.calls:
+            self._overseer.ended_beside(life)
+        elif life.stuck:
+            self._overseer.leaked(life)
+
+    def _begun(self, life: Life, entry: EntityEntry, task: asyncio.Task[None]) -> Call:
+        row = life.row
+        call = Call(entry, Entity(self._state, row, entry, is_driven=True), task, self._monotonic(), lambda cancelled: self._watch(life, cancelled))
+        row.calls.append(call)
+        if self._state.acting is not None:
+            self._state.acting[task] = row
+        row.seen[entry] = row.stamp
+        if entry.when is not None:
+            stamp, count = life.tries.get(entry, (-1, 0))
+            life.tries[entry] = (row.stamp, count + 1 if stamp == row.stamp else 1)
+        return call
 
     def _finish(self, life: Life, call: Call, error: BaseException | None, *, stopped: bool) -> None:
         row, entry = life.row, call.entry
         call.lease.revoke()
+        self._over(row, call)
+        if row.id in self._state.rows:
+            self._state.compare(row, entry)
+            if stopped or error is not None:
+                self._settle(life, entry)
+            if error is not None and not stopped:
+                self.failed(life, entry, error)
+        if row.requests and not row.calls:
+            apply_requests(self._state, row)
+
+    def _over(self, row: Row, call: Call) -> None:
         row.calls.remove(call)
         if call.timer is not None:
             call.timer.cancel()
-        if row.id not in self._state.rows:
-            return
-        self._state.compare(row, entry)
-        if stopped or error is not None:
-            self._settle(life, entry)
-        if error is not None and not stopped:
-            self.failed(life, entry, error)
+        if self._state.acting is not None:
+            self._state.acting.pop(call.task, None)
+
+    def _blocked(self, entity: EntityId, entry: EntityEntry, seconds: float) -> None:
+        _logger.warning("%s on entity %s kept the event loop for %.2f s", entry.name, entity, seconds)
+        self._state.report(LoopBlocked(entity, entry.name, seconds))
 
     def _settle(self, life: Life, entry: EntityEntry) -> None:
         if entry.settle is None:
@@ -127,21 +169,23 @@ class Calls:
     def failed(self, life: Life, entry: EntityEntry, error: BaseException) -> None:
         """Note that a call failed: the entity waits for new input, and after several failures in a short time it is quarantined."""
         state, row = self._state, life.row
-        sentence = str(error) or type(error).__name__
+        said = sentence(error)
         _logger.debug("%s failed on entity %s", entry.name, row.id, exc_info=error)
         life.error = error
         if QuarantineComponent in row.components:
             life.ended = EndReason.QUARANTINED  # a system that runs even in quarantine must not fail for ever
-        kind = getattr(error, "kind", None)
-        failed = ErrorComponent(sentence, entry.name, state.clock.now() / 1e9, str(kind) if kind else None, bool(getattr(error, "retryable", False)))
-        state.put(row, failed, entry)
-        state.record(row, ErrorOccurredEvent(row.id, sentence, entry.name))
-        now = state.clock.monotonic()
-        life.failures = [*[at for at in life.failures if now - at < FAILURE_WINDOW], now]
-        if len(life.failures) >= MAX_FAILURES and QuarantineComponent not in row.components:
-            reason = f"{len(life.failures)} failures within {FAILURE_WINDOW:.0f} s, the last: {sentence}"
+        verdict = judge(row.components.get(SupervisionComponent), row.failures, state.clock.monotonic(), error)
+        row.failures = verdict.failures
+        now, kind, retryable = state.clock.now() / 1e9, detail(error, "kind"), detail(error, "retryable") is True
+        retry_at = None if verdict.delay is None else now + verdict.delay
+        state.put(row, ErrorComponent(said, entry.name, now, str(kind) if isinstance(kind, str) else None, retryable, retry_at), entry)
+        state.record(row, ErrorOccurredEvent(row.id, said, entry.name))
+        if verdict.quarantined and QuarantineComponent not in row.components:
+            reason = f"{len(verdict.failures)} failures within {verdict.window:.0f} s, the last: {said}"
             state.put(row, QuarantineComponent(reason), entry)
             state.record(row, EntityQuarantined(row.id, reason))
+        elif verdict.delay is not None:
+            self._overseer.try_again(life, verdict.delay)
 
     def _watch(self, life: Life, call: Call) -> None:
         call.timer = asyncio.get_running_loop().call_later(self._grace, self._leave_behind, life, call)
@@ -152,13 +196,17 @@ class Calls:
             life.row.seen.pop(call.entry, None)
             self._leave_behind(life, call)
 
+    def let_go(self, life: Life) -> None:
+        """A run is over before these calls are, which were told to end: each keeps its grace, and the next run makes it again."""
+        for call in life.row.calls:
+            life.row.seen.pop(call.entry, None)
+            call.let_go("the run is over")
+
     def _leave_behind(self, life: Life, call: Call) -> None:
         row, leaked = life.row, CallLeaked(life.row.id, call.entry.name)
         call.leaked = True
         call.lease.revoke()
-        if call.timer is not None:
-            call.timer.cancel()
-        row.calls.remove(call)
+        self._over(row, call)
         _logger.error("%s on entity %s did not end within %s s after its cancel", call.entry.name, row.id, self._grace)
         if row.id in self._state.rows:
             self._state.record(row, leaked)
@@ -166,8 +214,12 @@ class Calls:
         else:
             self._state.report(leaked)
         life.stuck = True
-        if not row.calls:
-            self._on_leak(life)
+        if row.calls:
+            self._overseer.ended_beside(life)
+            return
+        if row.requests:
+            apply_requests(self._state, row)
+        self._overseer.leaked(life)
 
 
 async def _absorb_cancel(task: asyncio.Task[object], *, arrived: bool) -> None:

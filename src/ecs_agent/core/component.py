@@ -31,7 +31,8 @@ class TerminalComponent:
 class ErrorComponent:
     """The last call on this entity failed. Until this is removed (by new input or `touch`) only systems that ask for it run.
 
-    `error` is the sentence for people, `timestamp` UTC seconds, `kind` the provider error's kind if it was one.
+    `error` is the sentence for people, `timestamp` UTC seconds, `kind` the provider error's kind if it was one; `retry_at`, UTC seconds, is when
+    the run tries again by itself, if the entity has a `SupervisionComponent` that says so.
     """
 
     error: str
@@ -39,6 +40,7 @@ class ErrorComponent:
     timestamp: float
     kind: str | None = None
     retryable: bool = False
+    retry_at: float | None = None
 
 
 @dataclass(slots=True)
@@ -46,6 +48,16 @@ class QuarantineComponent:
     """The entity failed too often in too short a time. Lifted by new input or `touch`."""
 
     reason: str
+
+
+class AwaitsInput:
+    """Marks a component that says its entity waits for someone outside (a person, an approval, a letter).
+
+    A run in which nothing else is left to do ends for such an entity with reason `waiting_input`, not `idle`. Remove the component, or
+    replace it, when the answer is there.
+    """
+
+    __slots__ = ()
 
 
 HALTING: tuple[type, ...] = (TerminalComponent, ErrorComponent, QuarantineComponent)
@@ -78,7 +90,7 @@ def _values(component: Any) -> Snapshot:
 
 
 def _copied_list(value: list[Any]) -> list[Any]:
-    return [_copied(item) if type(item) in _COPY else item for item in value]
+    return value.copy() if _CONTAINERS.isdisjoint(map(type, value)) else [_copied(item) for item in value]
 
 
 def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -98,6 +110,9 @@ _COPY: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
 )
 
 
+_CONTAINERS = frozenset(_COPY)
+
+
 def _copied(value: object) -> Any:
     copy = _COPY.get(type(value))
     return value if copy is None else copy(value)
@@ -105,12 +120,20 @@ def _copied(value: object) -> Any:
 
 def snapshot(component: object) -> Snapshot:
     """The fields of a component as they are now, safe from later changes in place."""
-    return tuple([_copied(value) for value in _values(component)])
+    values = _values(component)
+    return values if _CONTAINERS.isdisjoint(map(type, values)) else tuple([_copied(value) for value in values])
 
 
-def differs(component: object, before: Snapshot) -> bool:
-    """Whether a component's fields are no longer what they were; a comparison that fails counts as a difference."""
+def changed(components: Mapping[type, Any], before: Mapping[type, Snapshot]) -> list[type]:
+    """The types of those components whose fields are no longer what they were; a comparison that fails counts as a difference."""
+    try:
+        return [kind for kind, component in components.items() if _reader(kind)(component) != before[kind]]
+    except Exception:  # noqa: BLE001 - a field was deleted, or a foreign __eq__ raises, as that of arrays does
+        return [kind for kind, component in components.items() if _differs(component, before[kind])]
+
+
+def _differs(component: object, before: Snapshot) -> bool:
     try:
         return bool(_values(component) != before)
-    except Exception:  # noqa: BLE001 - a foreign __eq__ may raise anything, as arrays do
+    except Exception:  # noqa: BLE001 - a foreign __eq__ may raise anything
         return True

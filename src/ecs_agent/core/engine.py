@@ -12,15 +12,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Collection
 
+from ecs_agent.core.arrivals import Arrivals
 from ecs_agent.core.barriers import Barriers, Process
 from ecs_agent.core.calls import Calls
 from ecs_agent.core.events import WorldSystemFailed
-from ecs_agent.core.life import START, EndReason, Life, Outcome
+from ecs_agent.core.joins import Joins
+from ecs_agent.core.lease import Lease
+from ecs_agent.core.life import START, Life
+from ecs_agent.core.outcome import EndReason, Outcome
+from ecs_agent.core.retries import Retries
 from ecs_agent.core.row import Row
 from ecs_agent.core.schedule import EntityEntry, Entry, Schedule, WorldEntry
 from ecs_agent.core.state import State
-from ecs_agent.core.tasks import cancel_all, gather
+from ecs_agent.core.steps import Steps
+from ecs_agent.core.tasks import cancel_all, ended, gather, pause
 from ecs_agent.errors import WorldBusyError
 from ecs_agent.types import EntityId
 
@@ -51,11 +58,18 @@ class Engine:
         self._cancels = self._task.cancelling() if self._task is not None else 0
         self._state = state
         self._schedule = schedule
-        self._max_ticks = max_ticks
         self._grace = grace
-        self._calls = Calls(state, grace, self._leaked, self._ending)
-        self._barriers = Barriers(state, schedule.world_systems, process, once=one_step, max_ticks=max_ticks, ending=self._ending)
         self._lives: dict[EntityId, Life] = {}
+        self._calls = Calls(state, grace, self)
+        arriving = [] if one_step else [entry for entry in schedule.world_systems if entry.waits_for_nobody]
+        meeting = [entry for entry in schedule.world_systems if entry not in arriving]
+        self._barriers = Barriers(state, meeting, process, once=one_step, max_ticks=max_ticks, ending=self.ending)
+        self._steps = Steps(state, schedule, self._calls, self._barriers, one_step=one_step, max_ticks=max_ticks)
+        self._next = self._steps.next
+        self._arrivals = Arrivals(state, arriving, process, max_ticks, self._awake)
+        self._joins = Joins(state, self._lives, self._awake)
+        self._retries = Retries(state, self._awake)
+        self._meeting: asyncio.Task[None] | None = None
         self._ready: deque[Life] = deque()
         self._driving: dict[Life, None] = {}
         self._wake: asyncio.Future[None] | None = None
@@ -67,7 +81,16 @@ class Engine:
 
     def changed(self, row: Row) -> None:
         """An entity changed: look whether something is due on it."""
-        self._barriers.changed()
+        if self._barriers.parts:
+            self._barriers.changed()
+        if self._arrivals.parts:
+            self._arrivals.changed()
+        life = self._lives.get(row.id)
+        if life is not None:
+            if life.retry is not None:
+                self._retries.look(life)
+            if life.driver is not None:
+                return  # its driver looks after each call
         self._enqueue(row)
         if not self._driving:
             self._awake()  # a world system may be due although no entity system is
@@ -75,8 +98,10 @@ class Engine:
     def gone(self, row: Row) -> None:
         """An entity was deleted."""
         self._barriers.changed()
+        self._arrivals.changed()
         life = self._lives.pop(row.id, None)
         if life is not None:
+            self._retries.cancel(life)
             life.ended = EndReason.DELETED
             life.release()
         self._awake()
@@ -85,12 +110,13 @@ class Engine:
         """New input for an entity: its failures and limits no longer count."""
         life = self._lives.get(row.id)
         if life is not None:
+            self._retries.cancel(life)
             life.forgive()
 
     def registered(self, entry: Entry) -> None:
         """A system was added during the run."""
         if isinstance(entry, WorldEntry):
-            self._barriers.add(entry)
+            (self._arrivals if entry.waits_for_nobody and not self.one_step else self._barriers).add(entry)
             self._awake()
         for row in self._state.rows.values():
             self._enqueue(row)
@@ -104,6 +130,9 @@ class Engine:
             self._state.bus.resume()
             for row in list(self._state.rows.values()):
                 self._enqueue(row)
+            for life in list(self._lives.values()):
+                self._retries.resume(life)
+            self._arrivals.begin()
             await self._turn_over(forever=forever)
         finally:
             await self._end()
@@ -114,16 +143,30 @@ class Engine:
     async def _turn_over(self, *, forever: bool) -> None:
         while self._stop_reason is None and self._fault is None:
             self._start_ready()
-            if self._driving:
+            if self._arrivals.busy or self._working():
                 await self._sleep()
-            elif group := self._barriers.due():
+            elif (group := self._barriers.due()) and self._may_meet():
                 await self._meet(group)
+            elif self._driving:
+                await self._sleep()
+            elif self.finishing:
+                self.stop_soon(EndReason.STOPPED)
             elif self._sweep():
                 continue
-            elif forever:
+            elif forever or (self._retries and not self.one_step):
                 await self._sleep()
             elif not await self._heard_out():
                 return
+            if self._arrivals.failures and not self._arrivals.busy:
+                self.stop_soon(EndReason.SYSTEM_FAILED)
+
+    def _working(self) -> bool:
+        """Whether a call runs that does not only wait for others. Those that do hold up no barrier, since whom they wait for may stand at it."""
+        return len(self._joins) < len(self._driving) or not all(map(self._joins.only_waits, self._driving))
+
+    def _may_meet(self) -> bool:
+        """Whether world systems may meet: when the run finishes, only for those who wait at the barrier in the middle of a step."""
+        return not self.finishing or any(life.parked and life.place != START for life in self._lives.values())
 
     async def _heard_out(self) -> bool:
         """Wait for busy handlers, at most the grace; whether something happened meanwhile."""
@@ -137,7 +180,8 @@ class Engine:
         return wake.done()
 
     async def _meet(self, group: list[WorldEntry]) -> None:
-        meeting = self.loop.create_task(self._barriers.meet(group), name="world systems")
+        self._arrivals.hold()
+        self._meeting = meeting = self.loop.create_task(self._barriers.meet(group), name="world systems")
         meeting.add_done_callback(lambda _: self._awake())
         try:
             while not meeting.done() and self._stop_reason is None:
@@ -146,6 +190,7 @@ class Engine:
             if not meeting.done():
                 await cancel_all([meeting], self._grace)
                 self._left(meeting, group)
+            self._meeting = None
         if meeting.done() and not meeting.cancelled():
             meeting.result()  # raises what was a fault of the engine itself
         if self._barriers.failures:
@@ -154,6 +199,8 @@ class Engine:
         for life in waited:
             life.parked, life.queued = False, True
         self._ready.extendleft(reversed(waited))  # before those who came to be due during the meeting
+        if not self.finishing:
+            self._arrivals.begin()
 
     def _left(self, meeting: asyncio.Task[None], group: list[WorldEntry]) -> None:
         if not meeting.done():
@@ -163,12 +210,17 @@ class Engine:
     @property
     def failures(self) -> list[Exception]:
         """What world systems raised."""
-        return self._barriers.failures
+        return [*self._barriers.failures, *self._arrivals.failures]
 
     @property
     def stopping(self) -> bool:
         """Whether the run was told to end."""
         return self._stop_reason is not None
+
+    @property
+    def finishing(self) -> bool:
+        """Whether the run was told to end after the steps in hand."""
+        return self._steps.finishing
 
     async def stop(self, reason: EndReason = EndReason.STOPPED) -> None:
         """End the run: cancel every call and wait until the run is over."""
@@ -185,39 +237,59 @@ class Engine:
             self._stop_reason = reason
             self._awake()
 
+    def finish_soon(self) -> None:
+        """End the run when everyone has finished the step in hand: no call is cancelled, and no entity begins another step."""
+        self._steps.finishing = True
+        self._arrivals.hold()
+        for life in self._retries.waiting:
+            self._retries.cancel(life)
+            life.ended = EndReason.STOPPED
+            if life.at_rest:
+                life.release()
+        self._awake()
+
+    @property
+    def lives(self) -> Collection[Life]:
+        """The lives of all entities that some system knows."""
+        return self._lives.values()
+
     def settled(self, entity: EntityId) -> asyncio.Future[Outcome]:
         """A future of how an entity comes to rest; done at once when nothing is due on it."""
-        future: asyncio.Future[Outcome] = self.loop.create_future()
-        life = self._lives.get(entity)
-        if life is None:
-            future.set_result(Outcome(EndReason.IDLE if entity in self._state.rows else EndReason.DELETED))
-        elif life.at_rest:
-            future.set_result(life.outcome())
-        else:
-            life.waiters.append(future)
-        return future
+        return self._joins.settled(entity)
+
+    async def join(self, lease: Lease, entity: EntityId) -> Outcome:
+        """Wait, in the call of a lease, until another entity comes to rest."""
+        outcome = await self._joins.wait(lease, entity)
+        if self._meeting is not None:
+            await ended(self._meeting)  # during a meeting nobody else runs
+        return outcome
 
     async def _end(self) -> None:
         self._stop_reason = self._stop_reason or EndReason.STOPPED
         for life in [life for life in self._lives.values() if not life.at_rest]:
             life.ended = life.ended or self._stop_reason
+        drivers = [life.driver for life in self._driving if life.driver is not None]
         try:
-            await cancel_all([life.driver for life in self._driving if life.driver is not None], self._grace)
+            await cancel_all([*self._arrivals.end(), *drivers], self._grace)
             self._abandon()
         finally:
+            for life in self._driving:
+                self._calls.let_go(life)  # a second cancel has cut the waiting short
             self._state.run = None
             for life in self._lives.values():
                 life.queued = life.parked = False
                 life.driver = None
+                life.cancel_retry()
                 life.release()
             self._over.set_result(None)
 
     def _abandon(self) -> None:
+        self._arrivals.abandon(self._grace)
         for life in list(self._driving):
             if life.driver is not None and not life.driver.done():
                 self._calls.abandon(life)
 
-    def _ending(self) -> bool:
+    def ending(self) -> bool:
         """Whether this run is being ended, by its own doing or by a cancel of whoever awaits it."""
         return self._stop_reason is not None or (self._task is not None and self._task.cancelling() > self._cancels)
 
@@ -238,7 +310,19 @@ class Engine:
             self._state.compare(row)
             self._enqueue(row)
         self._start_ready()
-        return bool(self._driving or self._barriers.due())
+        return bool(self._driving or self._arrivals.busy or self._barriers.due())
+
+    # What calls tell the engine
+
+    def try_again(self, life: Life, delay: float) -> None:
+        """A call on this life failed and is to be made again after so many seconds."""
+        if life.ended is None and not self.one_step and not self.finishing:
+            self._retries.add(life, delay)
+
+    def ended_beside(self, life: Life) -> None:
+        """A call on this life has ended, others go on: if they all wait, it may now stand in a circle."""
+        if self._joins:
+            self._joins.look(life.row.id)
 
     # What is due
 
@@ -248,10 +332,14 @@ class Engine:
             if not self._schedule.concerns(row.types):
                 return
             life = self._lives[row.id] = Life(row)
-        if life.at_rest and life.ended is None and not life.stepped:
+        if not life.is_free:
+            return
+        if life.ended is None and not life.stepped:
             life.queued = True
             self._ready.append(life)
             self._awake()
+        elif life.at_rest:
+            life.release()
 
     def _start_ready(self) -> None:
         while self._ready:
@@ -267,15 +355,16 @@ class Engine:
                 life.release()
 
     async def _drive(self, life: Life, group: list[EntityEntry] | None) -> None:
-        driver = asyncio.current_task()
+        driver = life.driver
+        assert driver is not None  # noqa: S101 - it is set before this begins
         try:
             while group is not None:
                 if not group:
-                    await asyncio.sleep(0)  # a system that never suspends must not keep the others from running
+                    await pause()  # a system that never suspends must not keep the others from running
                 elif len(group) == 1:
-                    await self._calls.make(life, group[0])
+                    await self._calls.make(life, group[0], driver)
                 else:
-                    await gather([self._calls.make(life, entry) for entry in group])
+                    await gather([self._calls.make(life, entry, None) for entry in group])
                 if life.driver is not driver:
                     return  # this driver was left behind with a call that would not end
                 group = self._next(life)
@@ -293,50 +382,9 @@ class Engine:
             life.release()
         self._awake()
 
-    def _leaked(self, life: Life) -> None:
+    def leaked(self, life: Life) -> None:
+        """The driver of this life waits for nothing but calls that were left behind; it gets a new one."""
         if life.driver is not None:
             life.queued = True  # its step goes on with a new driver
             self._ready.append(life)
             self._retire(life)
-
-    def _next(self, life: Life) -> list[EntityEntry] | None:
-        """The calls to make now: a group of one priority; [] at the end of a step; None when nothing is due, or the entity waits at a barrier."""
-        row, types = life.row, life.row.types
-        if life.ended is not None or row.id not in self._state.rows:
-            return None
-        group: list[EntityEntry] = []
-        barrier = self._barriers.above(life.place[0])
-        for entry in self._schedule.matching(types):
-            if entry.place <= life.place:
-                continue
-            if group and (entry.priority != group[0].priority or any(entry.spec.conflicts(other.spec) for other in group)):
-                break
-            due = self._calls.due(life, entry)
-            if row.types is not types:
-                return self._next(life)  # a predicate failed, and the failure is a component
-            if due and barrier is not None and entry.priority >= barrier:
-                life.parked = True
-                return None
-            if due:
-                group.append(entry)
-        if not group:
-            return self._step_over(life)
-        return self._begin(life, group)
-
-    def _begin(self, life: Life, group: list[EntityEntry]) -> list[EntityEntry] | None:
-        if life.place == START:
-            if self._max_ticks is not None and life.steps >= self._max_ticks:
-                life.ended = EndReason.MAX_TICKS
-                return None
-            life.steps += 1
-        life.place = group[-1].place
-        return group
-
-    def _step_over(self, life: Life) -> list[EntityEntry] | None:
-        if life.place == START:
-            return None
-        life.place = START
-        if self.one_step:
-            life.stepped = True
-            return None
-        return []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from enum import StrEnum, unique
 
-from ecs_agent.core.component import ErrorComponent, QuarantineComponent, TerminalComponent
+from ecs_agent.core.component import AwaitsInput, ErrorComponent, QuarantineComponent, TerminalComponent
+from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.row import Row
 from ecs_agent.core.schedule import EntityEntry
 
@@ -14,36 +14,13 @@ START: tuple[float, int] = (float("-inf"), -1)
 """The place before the first system of a step."""
 
 
-@unique
-class EndReason(StrEnum):
-    """Why an entity, or a run, came to rest."""
-
-    IDLE = "idle"
-    TERMINAL = "terminal"
-    QUARANTINED = "quarantined"
-    MAX_TICKS = "max_ticks"
-    DEADLINE = "deadline"
-    STOPPED = "stopped"
-    DELETED = "deleted"
-    SYSTEM_FAILED = "system_failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one entity came to rest. `error` is what its last call raised, if it failed and got no new input since; `steps` were made in this run."""
-
-    reason: EndReason
-    error: BaseException | None = None
-    steps: int = 0
-
-
 @dataclass(slots=True, eq=False)
 class Life:
     """An entity's life within a run.
 
     `place` is the last system of the current step that ran; `queued`, `parked` and `driver` say whether it waits to be looked at, waits at a
-    barrier, or has calls running; `stuck` that its driver also waits for a call that was left behind; `tries` counts calls at the same stamp
-    for systems with a `when`.
+    barrier, or has calls running; `stuck` that its driver also waits for a call that was left behind; `retry` runs until it is tried again after
+    a failure; `tries` counts calls at the same stamp for systems with a `when`.
     """
 
     row: Row
@@ -57,12 +34,17 @@ class Life:
     ended: EndReason | None = None
     error: BaseException | None = None
     tries: dict[EntityEntry, tuple[int, int]] = field(default_factory=dict[EntityEntry, tuple[int, int]])
-    failures: list[float] = field(default_factory=list[float])
+    retry: asyncio.TimerHandle | None = None
     waiters: list[asyncio.Future[Outcome]] = field(default_factory=list[asyncio.Future[Outcome]])
 
     @property
     def at_rest(self) -> bool:
         """Nothing is due, running or waited for."""
+        return self.is_free and self.retry is None
+
+    @property
+    def is_free(self) -> bool:
+        """Nobody has it in hand: it may be looked at."""
         return not (self.queued or self.parked or self.driver)
 
     def outcome(self) -> Outcome:
@@ -74,6 +56,8 @@ class Life:
             reason = EndReason.TERMINAL
         elif QuarantineComponent in held:
             reason = EndReason.QUARANTINED
+        elif any(issubclass(kind, AwaitsInput) for kind in held):
+            reason = EndReason.WAITING_INPUT
         else:
             reason = EndReason.IDLE
         return Outcome(reason, self.error if ErrorComponent in held else None, self.steps)
@@ -90,5 +74,11 @@ class Life:
         self.error = None
         self.ended = None
         self.steps = 0
-        self.failures.clear()
         self.tries.clear()
+        self.cancel_retry()
+
+    def cancel_retry(self) -> None:
+        """It is not tried again by itself."""
+        if self.retry is not None:
+            self.retry.cancel()
+            self.retry = None

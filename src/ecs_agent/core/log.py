@@ -5,20 +5,29 @@ Rules:
 * State is written, then the fact is appended, then subscribers are woken.
 * After a restart the log goes on with a new `epoch`, so that a consumer can see that it was ahead of what was stored.
 * An *input* came from outside (a delta, a tool's result, a user's message); everything else is *derived* from inputs by systems.
+* Facts that arrive together, as the deltas of one read from a socket, enter as one `Burst`. It counts as so many facts; the envelopes and
+  events of its facts are made when somebody reads them, which for most deltas is never.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum, unique
 from itertools import islice
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from ecs_agent.errors import LogTruncatedError
 from ecs_agent.types import EntityId
+
+PayloadType: TypeAlias = type[Any]
+"""A class of events; under a name of its own, since envelopes have a field `type`."""
+
+Item_contra = TypeVar("Item_contra", contravariant=True)
 
 
 @unique
@@ -29,8 +38,8 @@ class EventKind(StrEnum):
     DERIVED = "derived"
 
 
-class Envelope(msgspec.Struct, frozen=True, gc=False):
-    """A fact with its place. A struct of msgspec and not a dataclass, since one is made per delta and this costs a fifth.
+class Envelope(msgspec.Struct, frozen=True):
+    """A fact with its place. A struct of msgspec and not a dataclass, since this costs a fifth.
 
     `run`, `turn` and `attempt` say to which of them the fact belongs (0 = none yet); `parent` is the entity that spawned this one.
     `type` is the name of the payload's class, `version` the version of its shape; `time` is UTC in nanoseconds, for information only.
@@ -50,6 +59,107 @@ class Envelope(msgspec.Struct, frozen=True, gc=False):
     time: int
     payload: Any
 
+    # A fact alone answers to what a burst does, so that whoever takes both need not ask which it was given.
+
+    @property
+    def count(self) -> int:
+        """How many facts these are."""
+        return 1
+
+    @property
+    def event_type(self) -> PayloadType:
+        """The class of the payload."""
+        payload: object = self.payload
+        return type(payload)
+
+    def fact(self, index: int) -> Envelope:
+        """The fact itself."""
+        assert index == 0  # noqa: S101 - there is one
+        return self
+
+    def rest(self, start: int) -> Envelope:
+        """What is left when the first `start` facts are taken away: none are."""
+        return self.fact(start)
+
+    def envelope(self, index: int, payload: object) -> Envelope:
+        """Another payload in this place."""
+        return msgspec.structs.replace(self.fact(index), payload=payload)
+
+    def payloads(self) -> list[Any]:
+        """The events."""
+        return [self.payload]
+
+
+class EventType(Protocol[Item_contra]):
+    """A class of events that are an entity and one thing that happened to it, as `StreamDeltaEvent` is."""
+
+    @property
+    def __name__(self) -> str: ...
+
+    def __call__(self, entity_id: EntityId, item: Item_contra, /) -> object:
+        """The event of one item."""
+        ...
+
+
+class Burst(msgspec.Struct, frozen=True):
+    """Facts of one entity and of one type that arrived together. Its fields are those of the first fact.
+
+    Fact number i is at `pos + i` and `seq + i`, and its payload is `make(entity, items[i])`. Nobody changes `items` once they stand here.
+    """
+
+    epoch: int
+    pos: int
+    entity: EntityId
+    seq: int
+    run: int
+    turn: int
+    attempt: int
+    parent: EntityId | None
+    kind: EventKind
+    type: str
+    version: int
+    time: int
+    items: Sequence[Any]
+    make: EventType[Any]
+
+    @property
+    def count(self) -> int:
+        """How many facts these are."""
+        return len(self.items)
+
+    @property
+    def event_type(self) -> PayloadType:
+        """The class of the payloads."""
+        return cast("PayloadType", self.make)
+
+    def fact(self, index: int) -> Envelope:
+        """One of the facts, made anew each time."""
+        return self.envelope(index, self.make(self.entity, self.items[index]))
+
+    def facts(self, start: int = 0) -> Iterator[Envelope]:
+        """The facts in order, each made when its turn comes."""
+        return map(self.fact, range(start, len(self.items)))
+
+    def rest(self, start: int) -> Burst:
+        """What is left when the first `start` facts are taken away."""
+        return self if not start else msgspec.structs.replace(self, pos=self.pos + start, seq=self.seq + start, items=self.items[start:])
+
+    def envelope(self, index: int, payload: object) -> Envelope:
+        """A payload in the place of one of the facts."""
+        return Envelope(
+            self.epoch, self.pos + index, self.entity, self.seq + index, self.run, self.turn, self.attempt, self.parent,
+            self.kind, self.type, self.version, self.time, payload,
+        )  # fmt: skip
+
+    def payloads(self) -> list[Any]:
+        """The events."""
+        make, entity = self.make, self.entity
+        return [make(entity, item) for item in self.items]
+
+
+Entry: TypeAlias = Envelope | Burst
+"""What a log is given to keep."""
+
 
 class Log(Protocol):
     """Where a world's facts go. Appending never waits: a journal that writes to a disk does so behind it."""
@@ -68,6 +178,10 @@ class Log(Protocol):
         """Take the next fact; its `pos` is `next_pos`."""
         ...
 
+    def extend(self, burst: Burst) -> None:
+        """Take the next facts, which arrived together; the `pos` of the first is `next_pos`."""
+        ...
+
     def read(self, from_pos: int = 0) -> Iterator[Envelope]:
         """The facts from a position on.
 
@@ -81,7 +195,8 @@ class MemoryLog:
     """A log in memory that keeps the newest `limit` facts.
 
     Args:
-        limit: how many facts are kept; older ones are dropped. History is not lost with them: conversations are components.
+        limit: how many facts are kept. Older ones are dropped, a burst as a whole once `limit` newer facts stand after it, so that at most one
+            burst more than `limit` is held. History is not lost with them: conversations are components.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -89,24 +204,53 @@ class MemoryLog:
             raise ValueError(f"limit is {limit}; a log holds at least one fact")
         self.epoch = 0
         self.next_pos = 0
-        self._facts: deque[Envelope] = deque(maxlen=limit)
+        self._limit = limit
+        self._entries: deque[Entry] = deque()
 
     @property
     def first_pos(self) -> int:
         """The oldest position that is still held."""
-        return self.next_pos - len(self._facts)
+        return self._entries[0].pos if self._entries else self.next_pos
 
     def append(self, envelope: Envelope) -> None:
         """Take the next fact."""
         self.next_pos += 1
-        self._facts.append(envelope)
+        self._entries.append(envelope)
+        if self.next_pos > self._limit:
+            self._drop()
+
+    def extend(self, burst: Burst) -> None:
+        """Take the next facts, which arrived together."""
+        self.next_pos += len(burst.items)
+        self._entries.append(burst)
+        if self.next_pos > self._limit:
+            self._drop()
 
     def read(self, from_pos: int = 0) -> Iterator[Envelope]:
-        """The facts from a position on, as they are now.
+        """The facts from a position on, as they are now; those of bursts are made one by one as they are asked for.
 
         Raises:
             LogTruncatedError: the position is no longer held.
         """
+        entries = self._entries
         if from_pos < self.first_pos:
             raise LogTruncatedError(f"the log begins at position {self.first_pos}, {from_pos} was dropped; give MemoryLog a larger limit")
-        return iter(list(islice(self._facts, from_pos - self.first_pos, None)))
+        if from_pos >= self.next_pos:
+            return iter(())
+        start = bisect_right(entries, from_pos, key=attrgetter("pos")) - 1
+        wanted = list(islice(reversed(entries), len(entries) - start))  # from the right, as a deque is slow to reach its middle from the left
+        wanted.reverse()
+        return _facts(wanted, from_pos)
+
+    def _drop(self) -> None:
+        entries, keep_from = self._entries, self.next_pos - self._limit
+        while len(entries) > 1 and entries[1].pos <= keep_from:
+            entries.popleft()
+
+
+def _facts(entries: list[Entry], from_pos: int) -> Iterator[Envelope]:
+    for entry in entries:
+        if isinstance(entry, Envelope):
+            yield entry
+        else:
+            yield from entry.facts(max(0, from_pos - entry.pos))

@@ -29,6 +29,10 @@ class Resources:
             self.insert(found, kind)
         return cast("T", found)
 
+    def find(self, kind: type[T]) -> T | None:
+        """The object of a type, None if there is none."""
+        return self._held.get(kind)
+
     def insert(self, resource: object, kind: type | None = None) -> None:
         """Take in an object under its type; one with an `aclose` is closed with the World.
 

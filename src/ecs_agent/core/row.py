@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -40,11 +40,20 @@ class Label:
     attempt: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change that one entity asks of another: `change` is called with a lease on that one when no call runs on it."""
+
+    sender: EntityId | None
+    change: Callable[[Any], None]
+
+
 class Row:
     """What the World keeps about one entity. Its life in a run (place in the step, driver) is kept by the run, not here."""
 
     __slots__ = (
-        "_random", "calls", "children", "components", "id", "label", "parent", "place", "seen", "seq", "snapshots", "spawned", "stamp", "types",
+        "_random", "applying", "calls", "children", "components", "failures", "id", "label", "parent", "place",
+        "requests", "seen", "seq", "snapshots", "spawned", "stamp", "types",
     )  # fmt: skip
 
     def __init__(self, entity: EntityId, parent: EntityId | None, place: str) -> None:
@@ -61,14 +70,10 @@ class Row:
         self.seq = 0
         self.label = Label()
         self.calls: list[Call] = []
+        self.failures: Sequence[float] = ()
+        self.requests: list[Request] | None = None
+        self.applying = False
         self._random: Random | None = None
-
-    def raise_stamp(self, author: EntityEntry | None) -> None:
-        """Note a change. The system whose call made it has seen it, if it had seen everything before."""
-        before = self.stamp
-        self.stamp = before + 1
-        if author is not None and self.seen.get(author) == before:
-            self.seen[author] = self.stamp
 
     def random(self) -> Random:
         """This entity's own source of randomness, seeded by its place in the tree of entities."""
@@ -78,12 +83,13 @@ class Row:
 
 
 class Call:
-    """One running call of an entity system: its lease, the task it runs in, and why it was told to stop, if it was."""
+    """One running call of an entity system: its lease, the task it runs in, when it began, and why it was told to stop, if it was."""
 
-    __slots__ = ("_on_cancel", "entry", "leaked", "lease", "reason", "task", "timer")
+    __slots__ = ("_on_cancel", "began", "entry", "leaked", "lease", "reason", "task", "timer")
 
-    def __init__(self, entry: EntityEntry, lease: Lease, task: asyncio.Task[Any], on_cancel: Callable[[Call], None]) -> None:
+    def __init__(self, entry: EntityEntry, lease: Lease, task: asyncio.Task[Any], began: float, on_cancel: Callable[[Call], None]) -> None:
         self.entry = entry
+        self.began = began
         self.lease = lease
         self.task = task
         self.reason: str | None = None
@@ -94,7 +100,12 @@ class Call:
     def cancel(self, reason: str) -> None:
         """Tell the call to stop; the first reason counts. From now on its lease refuses."""
         if self.reason is None:
+            self.task.cancel(reason)
+            self.let_go(reason)
+
+    def let_go(self, reason: str) -> None:
+        """What it does from now on does not count: its lease refuses, and it is given a while to end."""
+        if self.reason is None:
             self.reason = reason
             self.lease.revoke()
-            self.task.cancel(reason)
             self._on_cancel(self)

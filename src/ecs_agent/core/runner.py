@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ecs_agent.core.engine import Engine
-from ecs_agent.core.life import EndReason, Outcome
+from ecs_agent.core.outcome import EndReason, Outcome
+from ecs_agent.core.run_sync import run_sync
 from ecs_agent.core.tasks import ended
 from ecs_agent.core.world import World
 from ecs_agent.errors import WorldBusyError, WorldClosedError
@@ -67,6 +68,15 @@ class Runner:
         finally:
             if timer is not None:
                 timer.cancel()
+
+    def run_sync(self, world: World, max_ticks: int | None = None, *, deadline: float | None = None) -> RunResult:
+        """As `run`, from a program without an event loop. Ctrl-C stops the world: once after the step in hand, twice at once.
+
+        Raises:
+            LoopRunningError: a loop runs in this thread already; use `await runner.run(…)` there.
+            KeyboardInterrupt: it was interrupted a third time.
+        """
+        return run_sync(self.run(world, max_ticks, deadline=deadline), world=world)
 
     async def serve(self, world: World) -> RunResult:
         """Run, and when nothing is due sleep until something changes; ends when the world is closed, a world system raises, or by a cancel.

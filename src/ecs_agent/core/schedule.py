@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
+from ecs_agent.core.explain import Explanation
 from ecs_agent.core.lease import Lease
 from ecs_agent.core.system import Access, System, spec_of
 from ecs_agent.errors import SystemDefinitionError
@@ -18,7 +19,10 @@ from ecs_agent.errors import SystemDefinitionError
 class EntityEntry:
     """A registered entity system. Compared by identity: the same function may be registered in two worlds."""
 
-    __slots__ = ("call", "index", "name", "parameters", "priority", "required", "settle", "spec", "stopping", "unwanted", "when", "writes")
+    __slots__ = (
+        "_asked", "_lease_at", "_passed", "call", "index", "name", "place", "priority", "required", "settle", "spec", "stopping", "unwanted",
+        "when", "writes",
+    )  # fmt: skip
 
     def __init__(self, system: Callable[..., Awaitable[None]], name: str, priority: int, index: int) -> None:
         spec = spec_of(system)
@@ -29,18 +33,16 @@ class EntityEntry:
         self.priority = priority
         self.index = index
         self.spec = spec
+        self.place = (priority, index)
         self.when = spec.when
-        self.parameters = spec.parameters
         self.required = frozenset(spec.required)
         self.unwanted = frozenset(spec.excluded)
         self.stopping = self.unwanted - {ErrorComponent, QuarantineComponent}
         self.writes = tuple(p.type for p in spec.components if not p.read)
         self.settle: Callable[[Any], None] | None = getattr(system, "settle", None)
-
-    @property
-    def place(self) -> tuple[int, int]:
-        """Where in a step this system stands."""
-        return self.priority, self.index
+        self._passed = [p.type for p in spec.parameters]
+        self._lease_at = next((at for at, p in enumerate(spec.parameters) if p.access is Access.LEASE), None)
+        self._asked = [p.type for p in spec.components][: spec.asked]
 
     def matches(self, types: frozenset[type]) -> bool:
         """Whether an entity with these components is one of this system's."""
@@ -52,23 +54,30 @@ class EntityEntry:
 
     def arguments(self, held: Mapping[type, Any], lease: Lease) -> list[object]:
         """The call's arguments, out of an entity's components."""
-        return [lease if p.access is Access.LEASE else held.get(p.type) for p in self.parameters]
+        found: list[object] = list(map(held.get, self._passed))
+        if self._lease_at is not None:
+            found[self._lease_at] = lease
+        return found
 
     def holds(self, held: Mapping[type, Any]) -> bool:
         """Whether the `when` of this system is true of these components; without one it is."""
-        return self.when is None or bool(self.when(*[held.get(p.type) for p in self.parameters if p.access is not Access.LEASE]))
+        return self.when is None or bool(self.when(*map(held.get, self._asked)))
 
 
 class WorldEntry:
-    """A registered world system: a barrier at its priority."""
+    """A registered world system: a barrier at its priority, unless it waits for nobody."""
 
-    __slots__ = ("index", "name", "priority", "system")
+    __slots__ = ("index", "name", "priority", "system", "waits_for_nobody")
 
     def __init__(self, system: System, name: str, priority: int, index: int) -> None:
         self.system = system
         self.name = name
         self.priority = priority
         self.index = index
+        meets = getattr(system, "meets", "all")
+        if meets not in ("all", "arrived"):
+            raise SystemDefinitionError(f"{name}.meets is {meets!r}; it is 'all', a barrier, or 'arrived', which waits for nobody")
+        self.waits_for_nobody = meets == "arrived"
 
 
 Entry: TypeAlias = EntityEntry | WorldEntry
@@ -116,20 +125,10 @@ class Schedule:
         """Whether an entity with these components is, was or can come to be of any entity system's concern."""
         return any(entry.required <= types for entry in self.entity_systems)
 
-    def explain(self) -> str:
-        """The systems in order, each with what it requires, refuses and waits for, and a warning at every barrier."""
-        entries: list[Entry] = sorted([*self.entity_systems, *self.world_systems], key=lambda entry: (entry.priority, entry.index))
-        return "\n".join([f"{'priority':>8}  system", *[f"{entry.priority:>8}  {entry.name}{_description(entry)}" for entry in entries]])
+    def explain(self) -> Explanation:
+        """The systems in order, what runs on each archetype seen so far, and ambiguities; `print` it, or draw it: `.mermaid()`, `.svg()`."""
+        return Explanation.of(self.entity_systems, self.world_systems, self._by_types)
 
 
 def _first_known(*candidates: int | None) -> int:
     return next((c for c in candidates if c is not None), 0)
-
-
-def _description(entry: Entry) -> str:
-    if isinstance(entry, WorldEntry):
-        return "  [barrier: every agent waits here for all others; an entity system does not]"
-    words = [f"{'reads' if p.read else 'has'} {p.type.__name__}{'?' if p.access is Access.OPTIONAL else ''}" for p in entry.spec.components]
-    words += [f"without {t.__name__}" for t in entry.spec.without]
-    words += ["when its predicate holds"] if entry.when else ["after a change"]
-    return "  (" + ", ".join(words) + ")"

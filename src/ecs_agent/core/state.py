@@ -7,20 +7,31 @@ woken; no handler runs inside a write.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from ecs_agent.core.clock import Clock
-from ecs_agent.core.component import ErrorComponent, QuarantineComponent, differs, snapshot
+from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, snapshot
 from ecs_agent.core.event_bus import EventBus
+from ecs_agent.core.event_filter import NO_TYPES
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityCreated, EntityDeleted
-from ecs_agent.core.log import Envelope, EventKind, Log
+from ecs_agent.core.hooks import Hooks
+from ecs_agent.core.lease import Lease
+from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Log
+from ecs_agent.core.outcome import Outcome
 from ecs_agent.core.query import Query
+from ecs_agent.core.relation import ChildOf, Relations
 from ecs_agent.core.resources import Resources
 from ecs_agent.core.row import EntityIdGenerator, Row
 from ecs_agent.core.schedule import EntityEntry
-from ecs_agent.errors import EntityNotFoundError
+from ecs_agent.errors import EntityNotFoundError, ForeignWriteError
 from ecs_agent.types import EntityId
+
+T = TypeVar("T")
+
+MAX_STEPS = 10_000
+"""So many steps between sets of component types are kept; programs make a few dozen."""
 
 
 class Run(Protocol):
@@ -38,6 +49,10 @@ class Run(Protocol):
         """There is new input for an entity: its failures and limits no longer count."""
         ...
 
+    async def join(self, lease: Lease, entity: EntityId) -> Outcome:
+        """Wait, in the call of a lease, until another entity comes to rest."""
+        ...
+
 
 class State:
     """The rows of a world and the write path to them.
@@ -53,15 +68,20 @@ class State:
         self.log = log
         self.clock = clock
         self.rows: dict[EntityId, Row] = {}
-        self.query = Query()
+        self.relations = Relations(self.rows)
+        self.query = Query(self.relations)
+        self.hooks = Hooks(self.report)
         self.resources = Resources()
         self.bus = EventBus()
-        self.bus.bind(self._record_published, self.report)
+        self.bus.bind(self._publish, self.report)
         self.run: Run | None = None
+        self.acting: dict[asyncio.Task[Any], Row] | None = None  # whose call runs in a task; kept only in checked mode
         self._ids = ids
         self._seed = seed
         self._roots = 0
-        self._types: dict[frozenset[type], frozenset[type]] = {}
+        self._kinds: dict[object, tuple[str, int]] = {}
+        self._grown: dict[tuple[frozenset[type], type], frozenset[type]] = {}
+        self._shrunk: dict[tuple[frozenset[type], type], frozenset[type]] = {}
 
     # Entities
 
@@ -77,9 +97,11 @@ class State:
         return row
 
     def create(self, parent: EntityId | None) -> Row:
-        """A new entity without components."""
+        """A new entity without components, but for the `ChildOf` of one that has a parent."""
         above = None if parent is None else self.row(parent)
         entity = self._ids.next()
+        if entity in self.rows:
+            raise ValueError(f"the World's source of ids gave {entity} again, which is in use; an id is never given twice")
         # Its place is its number among its siblings and not its id, since ids depend on who spawned first.
         if above is None:
             place = f"{self._seed}/{self._roots}"
@@ -91,22 +113,26 @@ class State:
         row = self.rows[entity] = Row(entity, parent, place)
         self.changed(row, None)
         self.record(row, EntityCreated(entity))
+        if parent is not None:
+            self.put(row, ChildOf(parent), None)
         return row
 
     def delete(self, row: Row) -> None:
-        """Delete an entity and its children, children first; running calls on them are cancelled."""
-        family: list[Row] = []
-        left = [row]  # not by recursion: a chain of agents may be longer than Python's stack
-        while left:
-            family.append(left.pop())
-            left += [self.rows[child] for child in family[-1].children]
-        for each in reversed(family):
-            self._delete(each)
+        """Delete an entity and its children, children first, and whoever goes with one of them; running calls on them are cancelled."""
+        outer = self.hooks.hold()
+        try:
+            loose: list[tuple[EntityId, type]] = []
+            for each in self.relations.doomed(row):
+                self._delete(each)
+                loose += self.relations.gone(each.id)
+            for source, kind in loose:
+                if (left := self.rows.get(source)) is not None:
+                    self.take(left, kind, None)
+        finally:
+            self.hooks.release(outer)
 
     def _delete(self, row: Row) -> None:
         del self.rows[row.id]
-        if row.parent is not None and (parent := self.rows.get(row.parent)) is not None:
-            del parent.children[row.id]
         for component_type in row.components:
             self.query.take(row.id, component_type)
         self.record(row, EntityDeleted(row.id))
@@ -123,15 +149,18 @@ class State:
         if kind is type:
             raise TypeError(f"add_component needs a component, got the class {component!r}; write {getattr(component, '__name__', 'It')}(…)")
         added = kind not in row.components
-        row.snapshots[kind] = snapshot(component)  # first, as a foreign object may raise here
-        row.components[kind] = component
+        taken = snapshot(component)  # first, as a foreign object may raise here, and a relation may be refused by the next line
         self.query.put(row.id, component)
+        row.snapshots[kind] = taken
+        row.components[kind] = component
         if added:
-            self._retype(row)
+            row.types = self._grown.get((row.types, kind)) or self._type(row, kind, self._grown)
         self.changed(row, author)
         self.record(row, ComponentAdded(row.id, component))
         if added and row.calls:
             _cancel_mismatched(row, author)
+        if self.hooks.waiting:
+            self.hooks.run()
 
     def take(self, row: Row, component_type: type, author: EntityEntry | None) -> None:
         """Remove a component of a row, if it is there."""
@@ -140,11 +169,13 @@ class State:
         component = row.components.pop(component_type)
         row.snapshots.pop(component_type, None)
         self.query.take(row.id, component_type)
-        self._retype(row)
+        row.types = self._shrunk.get((row.types, component_type)) or self._type(row, component_type, self._shrunk)
         self.changed(row, author)
         self.record(row, ComponentRemoved(row.id, component))
         if row.calls:
             _cancel_mismatched(row, author)
+        if self.hooks.waiting:
+            self.hooks.run()
 
     def note_edit(
         self, row: Row, component_type: type, author: EntityEntry | None, event: object | None = None, kind: EventKind = EventKind.DERIVED
@@ -158,11 +189,14 @@ class State:
         if component is None:
             raise EntityNotFoundError(f"entity {row.id} has no {component_type.__name__} that could have changed")
         row.snapshots[component_type] = snapshot(component)
+        if self.query.watched:
+            self.query.edited(row.id, component_type)
         self.changed(row, author)
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:
         """Take note of a change that comparing cannot see; an entity that failed is ready again."""
+        row.failures = ()
         if self.run is not None:
             self.run.forgive(row)
         for halting in (ErrorComponent, QuarantineComponent):
@@ -178,58 +212,113 @@ class State:
         With an author they count as its own. While other calls run on the entity, only what the author may write is compared, since a component
         of theirs may be in the middle of a change.
         """
-        held, before = row.components, row.snapshots
-        for component_type in author.writes if author is not None and row.calls else tuple(held):
-            component = held.get(component_type)
-            if component is not None and differs(component, before[component_type]):
-                self.note_edit(row, component_type, author)
+        held = row.components
+        if author is not None and row.calls:
+            held = {kind: held[kind] for kind in author.writes if kind in held}
+        for kind in changed(held, row.snapshots):
+            self.note_edit(row, kind, author)
 
     def changed(self, row: Row, author: EntityEntry | None) -> None:
-        """Raise an entity's stamp, and tell whoever moves it."""
-        row.raise_stamp(author)
+        """Raise an entity's stamp, and tell whoever moves it. The system whose call made the change has seen it, if it had seen all before."""
+        before = row.stamp
+        row.stamp = before + 1
+        if author is not None and row.seen.get(author) == before:
+            row.seen[author] = before + 1
         if self.run is not None:
             self.run.changed(row)
 
-    @staticmethod
-    def author(row: Row) -> EntityEntry | None:
-        """The system whose call runs right now on this row, when a write comes past its lease."""
+    def author(self, row: Row) -> EntityEntry | None:
+        """The system whose call runs right now on this row, when a write comes past its lease.
+
+        Raises:
+            ForeignWriteError: in checked mode, when it is the call of another entity.
+        """
+        if self.acting and not self.hooks.calling:
+            self._check(row)
         if not row.calls:
             return None
         task = asyncio.current_task()
         return next((call.entry for call in row.calls if call.task is task), None)
 
-    def _retype(self, row: Row) -> None:
-        types = frozenset(row.components)
-        row.types = self._types.setdefault(types, types)
+    def _check(self, row: Row) -> None:
+        """Refuse what an entity system must not do: change an entity that is neither its own nor below it."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            return
+        acting = (self.acting or {}).get(task) if task is not None else None
+        above: Row | None = row
+        while acting is not None and above is not acting:
+            if above is None:
+                raise ForeignWriteError(
+                    f"a system running on entity {acting.id} changed entity {row.id}; it may change its own and its children, and others by "
+                    "me.send(…) or me.request(…)"
+                )
+            above = None if above.parent is None else self.rows.get(above.parent)
+
+    @staticmethod
+    def _type(row: Row, kind: type, steps: dict[tuple[frozenset[type], type], frozenset[type]]) -> frozenset[type]:
+        """The set of a row's types after `kind` came or went. Each step from one set to the next is built once and kept."""
+        if len(steps) >= MAX_STEPS:
+            steps.clear()
+        types = steps[row.types, kind] = frozenset(row.components)
+        return types
 
     # Facts
 
     def record(self, row: Row, event: object, kind: EventKind = EventKind.DERIVED) -> None:
         """Append an event under a row and hand it to subscribers."""
-        self.bus.dispatch(self._append(row, event, kind))
+        envelope = self._append(row, event, kind)
+        if self.bus.listening:
+            self.bus.dispatch(envelope, row.types)
+
+    def record_each(self, row: Row, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED) -> None:
+        """Append facts of one type that arrived together, `make(entity, item)` for each item; nobody may change `items` afterwards."""
+        if not items:
+            return
+        log, label = self.log, row.label
+        name, version = self._kinds.get(make) or self._kind(make)
+        burst = Burst(
+            log.epoch, log.next_pos, row.id, row.seq + 1, label.run, label.turn, label.attempt, row.parent,
+            kind, name, version, self.clock.now(), items, make,
+        )  # fmt: skip
+        row.seq += len(items)
+        log.extend(burst)
+        if self.bus.listening:
+            self.bus.dispatch(burst, row.types)
 
     def report(self, event: object) -> None:
         """Append an event of the world itself, which belongs to no entity."""
-        self.bus.dispatch(self._append(None, event, EventKind.DERIVED))
+        envelope = self._append(None, event, EventKind.DERIVED)
+        if self.bus.listening:
+            self.bus.dispatch(envelope)
 
     def _append(self, row: Row | None, event: object, kind: EventKind) -> Envelope:
         log = self.log
-        version = getattr(event, "version", 1)
+        name, version = self._kinds.get(type(event)) or self._kind(type(event))
         if row is None:
-            envelope = Envelope(log.epoch, log.next_pos, None, 0, 0, 0, 0, None, kind, type(event).__name__, version, self.clock.now(), event)
+            envelope = Envelope(log.epoch, log.next_pos, None, 0, 0, 0, 0, None, kind, name, version, self.clock.now(), event)
         else:
             row.seq += 1
             label = row.label
             envelope = Envelope(
                 log.epoch, log.next_pos, row.id, row.seq, label.run, label.turn, label.attempt, row.parent,
-                kind, type(event).__name__, version, self.clock.now(), event,
+                kind, name, version, self.clock.now(), event,
             )  # fmt: skip
         log.append(envelope)
         return envelope
 
-    def _record_published(self, event: object) -> Envelope:
+    def _kind(self, event_type: EventType[Any] | type) -> tuple[str, int]:
+        """The name and the version of a type of events. A version is the type's, never a field of one event."""
+        version = getattr(event_type, "version", 1)
+        kind = self._kinds[event_type] = (event_type.__name__, version if isinstance(version, int) else 1)
+        return kind
+
+    def _publish(self, event: object) -> None:
         row = self.rows.get(getattr(event, "entity_id", EntityId(0)))
-        return self._append(row, event, EventKind.DERIVED)
+        envelope = self._append(row, event, EventKind.DERIVED)
+        if self.bus.listening:
+            self.bus.show(envelope, NO_TYPES if row is None else row.types)
 
 
 def seed_of(rng: Random | None) -> str:

@@ -73,6 +73,19 @@ class SystemSpec:
         return tuple(p.type for p in self.parameters if p.access is Access.REQUIRED)
 
     @property
+    def asked(self) -> int | None:
+        """How many of the components `when` takes; None for all."""
+        if self.when is None:
+            return 0
+        try:
+            parameters = list(inspect.signature(self.when).parameters.values())
+        except (TypeError, ValueError):  # some that are written in C have none
+            return None
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return None
+        return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+
+    @property
     def excluded(self) -> tuple[type, ...]:
         """Types an entity must not have: those of `without`, and the halting ones that the signature does not name."""
         named = [p.type for p in self.parameters]
@@ -102,7 +115,8 @@ def system(
         function: the function, when used without parentheses.
         priority: lower runs first; an argument of `register_system` wins.
         without: component types that keep the system away.
-        when: called with the system's components, in the order of the signature, without the lease; the system runs while it is true.
+        when: called with the system's components in the order of the signature, without the lease, the first ones if it takes fewer; the
+            system runs while it is true.
             Without it the system runs once after each change of the entity that is not its own.
 
     Raises:

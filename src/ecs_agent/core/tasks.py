@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Generator, Sequence
+from types import coroutine
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+
+@coroutine
+def pause() -> Generator[None, None, None]:
+    """Let everyone else run once; `asyncio.sleep(0)` without its two frames."""
+    yield
+
+
+@coroutine
+def resumed(running: Generator[Any, Any, T], awaited: object) -> Generator[object, object, T]:
+    """Go on with something awaitable that was begun by hand and waits for `awaited`."""
+    try:
+        while True:
+            try:
+                sent = yield awaited
+            except BaseException as error:  # noqa: BLE001 - whatever is thrown in belongs to it
+                awaited = running.throw(error)
+            else:
+                awaited = running.send(sent)
+    except StopIteration as done:
+        return cast("T", done.value)
 
 
 async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -15,6 +37,8 @@ async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
     The first failure, in that order, cancels the others, waits for them, and is raised; so is a cancel from outside. `asyncio.TaskGroup` and
     `asyncio.wait` keep their tasks in sets, whose order differs from run to run; this keeps a list.
     """
+    if len(coroutines) == 1:
+        return [await coroutines[0]]  # beside nobody: no task of its own
     tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     results: list[T] = []
     try:

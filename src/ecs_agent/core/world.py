@@ -5,30 +5,32 @@ A World belongs to one event loop at a time; `call_soon_threadsafe` enters it fr
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from random import Random
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar
 
 from ecs_agent.core.clock import Clock, SystemClock
+from ecs_agent.core.delivery import Delivery, EveryDelta
 from ecs_agent.core.engine import Engine
-from ecs_agent.core.event_bus import EventBus, EventStream
+from ecs_agent.core.entity import Entity, request
+from ecs_agent.core.event_bus import EventBus
+from ecs_agent.core.event_filter import EventFilter
+from ecs_agent.core.event_stream import EventStream
+from ecs_agent.core.inbox import Letter, deliver
 from ecs_agent.core.log import EventKind, Log, MemoryLog
+from ecs_agent.core.outcome import EndReason
 from ecs_agent.core.row import EntityIdGenerator
 from ecs_agent.core.schedule import Schedule
 from ecs_agent.core.state import State, seed_of
+from ecs_agent.core.stats import WorldStats, survey
+from ecs_agent.core.storage import Storage
 from ecs_agent.core.tasks import gather
-from ecs_agent.errors import WorldClosedError
 from ecs_agent.types import EntityId
 
 T = TypeVar("T")
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-D = TypeVar("D")
-E = TypeVar("E")
 
 
-class World:
+class World(Storage):
     """Entities, their components, the systems that act on them, and the log of what happened.
 
     Args:
@@ -36,123 +38,28 @@ class World:
         clock: where time comes from; the machine's clocks by default.
         ids: where entity ids come from.
         rng: the source of every entity's randomness; give a seeded one to reproduce a run.
+        checked: refuse with `ForeignWriteError` what a system must not do, changing another entity than its own; for tests, as it costs time.
     """
 
     def __init__(
-        self, journal: Log | None = None, clock: Clock | None = None, ids: EntityIdGenerator | None = None, rng: Random | None = None
+        self,
+        journal: Log | None = None,
+        clock: Clock | None = None,
+        ids: EntityIdGenerator | None = None,
+        rng: Random | None = None,
+        *,
+        checked: bool = False,
     ) -> None:
-        self.state = State(
-            journal if journal is not None else MemoryLog(),
-            clock if clock is not None else SystemClock(),
-            ids if ids is not None else EntityIdGenerator(),
-            seed_of(rng),
+        super().__init__(
+            State(
+                journal if journal is not None else MemoryLog(),
+                clock if clock is not None else SystemClock(),
+                ids if ids is not None else EntityIdGenerator(),
+                seed_of(rng),
+            )
         )
+        self.state.acting = {} if checked else None
         self.schedule = Schedule()
-        self._closed = False
-
-    # Entities and components
-
-    def create_entity(self, *, parent: EntityId | None = None) -> EntityId:
-        """A new entity without components; a child is deleted with its parent.
-
-        Raises:
-            EntityNotFoundError: there is no such parent.
-            WorldClosedError: the world was closed.
-        """
-        if self._closed:
-            raise WorldClosedError("this world was closed; create a new one")
-        return self.state.create(parent).id
-
-    def add_component(self, entity: EntityId, component: object) -> None:
-        """Add a component, or replace the one of its type.
-
-        Raises:
-            EntityNotFoundError: there is no such entity.
-        """
-        state = self.state
-        row = state.row(entity)
-        state.put(row, component, state.author(row))
-
-    def get_component(self, entity: EntityId, component_type: type[T]) -> T | None:
-        """An entity's component of a type, None if it has none or does not exist."""
-        row = self.state.rows.get(entity)
-        return None if row is None else row.components.get(component_type)
-
-    def has_component(self, entity: EntityId, component_type: type) -> bool:
-        """Whether an entity has a component of a type."""
-        row = self.state.rows.get(entity)
-        return row is not None and component_type in row.components
-
-    def remove_component(self, entity: EntityId, component_type: type) -> None:
-        """Remove a component; nothing happens when there is none.
-
-        Raises:
-            EntityNotFoundError: there is no such entity.
-        """
-        state = self.state
-        row = state.row(entity)
-        state.take(row, component_type, state.author(row))
-
-    def delete_entity(self, entity: EntityId) -> None:
-        """Delete an entity and its children, children first; running calls on them are cancelled. Nothing happens when it is gone already."""
-        row = self.state.rows.get(entity)
-        if row is not None:
-            self.state.delete(row)
-
-    def has_entity(self, entity: EntityId) -> bool:
-        """Whether an entity exists."""
-        return entity in self.state.rows
-
-    @property
-    def entities(self) -> list[EntityId]:
-        """All entities, oldest first."""
-        return list(self.state.rows)
-
-    @overload
-    def query(self, a: type[A], /, *, without: tuple[type, ...] = ()) -> list[tuple[EntityId, tuple[A]]]: ...
-    @overload
-    def query(self, a: type[A], b: type[B], /, *, without: tuple[type, ...] = ()) -> list[tuple[EntityId, tuple[A, B]]]: ...
-    @overload
-    def query(self, a: type[A], b: type[B], c: type[C], /, *, without: tuple[type, ...] = ()) -> list[tuple[EntityId, tuple[A, B, C]]]: ...
-    @overload
-    def query(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], /, *, without: tuple[type, ...] = ()
-    ) -> list[tuple[EntityId, tuple[A, B, C, D]]]: ...
-    @overload
-    def query(
-        self, a: type[A], b: type[B], c: type[C], d: type[D], e: type[E], /, *, without: tuple[type, ...] = ()
-    ) -> list[tuple[EntityId, tuple[A, B, C, D, E]]]: ...
-    def query(self, *types: type, without: tuple[type, ...] = ()) -> list[Any]:
-        """The entities that have all of the types and none of `without`: a new list of `(entity, components)`.
-
-        It is a copy: changes made while it is walked through appear in the next query.
-
-        Raises:
-            TypeError: no type was given.
-        """
-        if not types:
-            raise TypeError("query needs at least one component type; World.entities lists all entities")
-        return self.state.query.find(types, without)
-
-    def touch(self, entity: EntityId, component_type: type | None = None) -> None:
-        """Say that something changed which comparing cannot see, and make a failed or quarantined entity ready again.
-
-        Raises:
-            EntityNotFoundError: there is no such entity.
-        """
-        state = self.state
-        row = state.row(entity)
-        state.touch(row, component_type, state.author(row))
-
-    def edit(self, entity: EntityId, component_type: type, event: object, kind: EventKind = EventKind.DERIVED) -> None:
-        """Say that a component was changed in place, and which event tells it; call it right after the change, without awaiting between.
-
-        Raises:
-            EntityNotFoundError: there is no such entity.
-        """
-        state = self.state
-        row = state.row(entity)
-        state.note_edit(row, component_type, state.author(row), event, kind)
 
     # Systems and events
 
@@ -181,13 +88,55 @@ class World:
         """
         self.state.record(self.state.row(entity), event, kind)
 
+    def send(self, to: EntityId, content: object) -> Letter:
+        """Send something to an entity, from outside of any: it stands in its `InboxComponent`, the sender is None. Systems use `me.send`.
+
+        Raises:
+            EntityNotFoundError: there is no such entity.
+            InboxFullError: it has not taken its letters for too long.
+        """
+        return deliver(self.state, None, to, content)
+
+    def request(self, entity: EntityId, change: Callable[[Entity], None]) -> None:
+        """Change an entity through a lease: at once, or as soon as no call runs on it. `change` is a plain function; see `Entity.request`.
+
+        Raises:
+            EntityNotFoundError: there is no such entity.
+            RequestsFullError: too many requests wait for it.
+        """
+        request(self.state, None, entity, change)
+
     def report(self, event: object) -> None:
         """Append an event of the world itself, which belongs to no entity. Never waits."""
         self.state.report(event)
 
-    def events(self, entity: EntityId | None = None, *, limit: int = 1024) -> EventStream:
-        """Watch the events of one entity, or of all, from now on. Leaving the iteration never stops an agent."""
-        return self.event_bus.open(entity, limit=limit)
+    def events(
+        self,
+        entity: EntityId | None = None,
+        *,
+        types: Collection[type] = (),
+        query: Collection[type] = (),
+        without: Collection[type] = (),
+        policy: Delivery | None = None,
+        limit: int | None = None,
+    ) -> EventStream:
+        """Watch events from now on. Leaving the iteration never stops an agent.
+
+        Args:
+            entity: whose; None for those of all entities and of the world itself.
+            types: of exactly these types; all by default.
+            query: of entities that have all of these components.
+            without: of entities that have none of these components.
+            policy: how they wait for a slow reader; `EveryDelta()` by default.
+            limit: short for `policy=EveryDelta(limit)`.
+
+        Raises:
+            ValueError: both a policy and a limit were given.
+        """
+        if policy is not None and limit is not None:
+            raise ValueError("give world.events a policy or a limit, not both; limit=n is short for policy=EveryDelta(n)")
+        which = EventFilter(frozenset(types), frozenset(query), frozenset(without))
+        return self.event_bus.open(entity, which=which, policy=EveryDelta(limit) if limit is not None else policy)
 
     @staticmethod
     async def gather(coroutines: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
@@ -212,6 +161,23 @@ class World:
         if engine.failures:
             raise ExceptionGroup("several world systems failed", engine.failures)
 
+    def stop(self, *, after_step: bool = False) -> None:
+        """End the run that is active, if one is; its `run` or `serve` returns with the reason `stopped`.
+
+        Args:
+            after_step: let everyone finish the step in hand, an answer and the tool calls it asked for, before; else running calls are cancelled,
+                and what had arrived is kept.
+        """
+        engine = self.engine
+        if engine is not None and after_step:
+            engine.finish_soon()
+        elif engine is not None:
+            engine.stop_soon(EndReason.STOPPED)
+
+    def stats(self) -> WorldStats:
+        """What every entity does at the moment, and how far the log is."""
+        return survey(self.state, self.engine.lives if self.engine is not None else ())
+
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> None:
         """Run a callback in the World's event loop, from any thread. It is how everything from other threads enters.
 
@@ -222,13 +188,6 @@ class World:
         if engine is None:
             raise RuntimeError("no run is active in this world, so there is no event loop to call into")
         engine.loop.call_soon_threadsafe(callback, *args)
-
-    def resource(self, kind: type[T], make: Callable[[], T]) -> T:
-        """The World's one live object of a type, made at first use: what systems share and what is no state, such as a pool of threads.
-
-        If it has an `aclose`, it is closed with the World.
-        """
-        return self.state.resources.get(kind, make)
 
     def on_close(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Have something ended with the World; the last one added is ended first."""
@@ -271,8 +230,7 @@ class World:
             WorldBusyError: a run or a tick is active already.
             WorldClosedError: the world was closed.
         """
-        if self._closed:
-            raise WorldClosedError("this world was closed; create a new one")
+        self._check_open()
         return Engine(self.state, self.schedule, lambda entry: entry.system.process(self), one_step=one_step, max_ticks=max_ticks, grace=grace)
 
     @property

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import warnings
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
+from ecs_agent.core.tasks import resumed
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
@@ -94,15 +95,27 @@ class _Deltas:
 
     def __init__(self, deltas: AsyncIterator[StreamDelta]) -> None:
         self._deltas = deltas
+        self._next = deltas.__anext__
         self._reader: asyncio.Task[object] | None = None
         self._is_left = False
 
     async def read(self) -> Sequence[StreamDelta]:
         """The next delta, nothing at the end."""
+        step = self._next().__await__()
+        try:
+            awaited = next(step)
+        except StopIteration as taken:  # it did not have to wait: nobody needs to know who reads, which costs more than all the rest
+            return (taken.value,)
+        except StopAsyncIteration:
+            return ()
+        return await self._waited(step, awaited)
+
+    async def _waited(self, step: Generator[Any, Any, StreamDelta], awaited: object) -> Sequence[StreamDelta]:
         self._reader = reader = asyncio.current_task()
         try:
-            async for delta in self._deltas:
-                return (delta,)
+            return (await resumed(step, awaited),)
+        except StopAsyncIteration:
+            return ()
         except asyncio.CancelledError:
             if not self._is_left or reader is None or reader.uncancel():
                 raise

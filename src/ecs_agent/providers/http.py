@@ -20,6 +20,7 @@ from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutE
 from ecs_agent.providers.classify import classify_response, request_id_of, scrub
 from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits, check_seconds
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
+from ecs_agent.providers.rate_limiter import RateLimiter
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -74,12 +75,13 @@ class HTTPProvider:
         limits: in seconds.
         write_timeout: seconds for sending the request and waiting for the head of the response; None means that `limits` bound it.
         max_streams: how many answers may be open at once.
-        pool_timeout: seconds to wait for one of them; None for as long as it takes.
+        pool_timeout: seconds to wait for one of them, and for a rate limit; None for as long as it takes.
         connect_timeout: seconds for name resolution, connection and TLS.
         transport: another way to send requests.
         proxy: the URL of a proxy; those of the environment are honoured without it.
         ssl_context: how certificates are checked.
         headers: sent with every request.
+        requests_per_minute: how many requests may start within a minute, beside what the server's own limits say; None for no limit of ours.
     """
 
     def __init__(
@@ -97,6 +99,7 @@ class HTTPProvider:
         proxy: str | None,
         ssl_context: ssl.SSLContext | None,
         headers: Mapping[str, str] | None,
+        requests_per_minute: int | None = None,
     ) -> None:
         for limit, value in (("connect_timeout", connect_timeout), ("write_timeout", write_timeout), ("pool_timeout", pool_timeout)):
             check_seconds(limit, value)
@@ -108,6 +111,7 @@ class HTTPProvider:
         self._limits = limits
         self._write_timeout = write_timeout
         self._slots = StreamSlots(max_streams, pool_timeout)
+        self._limiter = RateLimiter(requests_per_minute, pool_timeout)
         self._headers = dict(headers or {})
         self._proxy_passwords = [word for url in (proxy, *getproxies().values()) if url and (word := urlsplit(url).password)]
         self._transport = transport if transport is not None else default_transport(connect_timeout, proxy, ssl_context)
@@ -146,42 +150,71 @@ class HTTPProvider:
         sign = partial(self._signed, request=request)
         limits = self._limits_of(request)
         try:
-            release = await self._slots.acquire()
+            release, turn = await self._admitted()
         except ProviderError as error:
             raise sign(error) from None
-        loop = asyncio.get_running_loop()
-        started = loop.time()
         try:
-            response = await self._sent(request, limits, sign)
+            response, started = await self._sent(request, turn, limits, sign)
             decoder = self._codec.decoder(response.headers.get("content-type", ""), request)
             sign = partial(sign, request_id=request_id_of(response.headers))
             source = HTTPDeltaSource(response, decoder, limits, started, release, sign)
         except BaseException:
+            self._limiter.unheard(turn)
             release()
             raise
-        return CompletionStream(source, started=started, clock=loop.time)
+        return CompletionStream(source, started=started, clock=asyncio.get_running_loop().time)
 
-    async def _sent(self, request: ModelRequest, limits: TimeLimits, sign: Sign) -> TransportResponse:
-        """The response to a request, its status 200; asked again when something in it was refused that can be left out or written otherwise."""
-        patience, name = self._patience(limits)
+    async def _admitted(self) -> tuple[Callable[[], None], int]:
+        """A stream of our own limit and a turn of the rate limit; `pool_timeout` bounds the wait for both together."""
+        since = asyncio.get_running_loop().time()
+        release = await self._slots.acquire()
         try:
-            async with asyncio.timeout(patience):
+            return release, await self._limiter.ready(since)
+        except BaseException:
+            release()
+            raise
+
+    async def _admitted_again(self, patience: asyncio.Timeout) -> tuple[int, float]:
+        """The turn of a request that is sent once more, and the seconds it took, which no time limit of the answer counts."""
+        clock, ends = asyncio.get_running_loop().time, patience.when()
+        since = clock()
+        if ends is None or patience.expired():
+            return await self._limiter.ready(since), clock() - since
+        patience.reschedule(None)
+        turn = await self._limiter.ready(since)
+        waited = clock() - since
+        patience.reschedule(ends + waited)
+        return turn, waited
+
+    async def _sent(self, request: ModelRequest, turn: int, limits: TimeLimits, sign: Sign) -> tuple[TransportResponse, float]:
+        """The response to a request, its status 200, and since when it was waited for; asked again if what was refused can be left out or changed."""
+        patience, name = self._patience(limits)
+        started = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(patience) as timer:
                 body = self._codec.encode(request)
                 while True:
                     try:
-                        return await self._accepted(request, body)
+                        return await self._accepted(request, turn, body), started
                     except ProviderError as error:
                         sent = body
                         if not self._codec.withdraw(error, sent) or (body := self._codec.encode(request)) == sent:
                             raise
+                    turn, waited = await self._admitted_again(timer)
+                    started += waited
         except ProviderError as error:
             raise sign(error) from error.__cause__
         except TimeoutError:
             raise sign(ProviderTimeoutError(f"no answer within {patience} s ({name}); raise that limit if the model needs longer")) from None
 
-    async def _accepted(self, request: ModelRequest, body: JsonObject) -> TransportResponse:
-        head = self._head({**self._headers, **(request.options.get("extra_headers") or {})})
-        response = await self._transport.open(TransportRequest(self.base_url + self._codec.path, head, _written(body)))
+    async def _accepted(self, request: ModelRequest, turn: int, body: JsonObject) -> TransportResponse:
+        try:
+            head = self._head({**self._headers, **(request.options.get("extra_headers") or {})})
+            response = await self._transport.open(TransportRequest(self.base_url + self._codec.path, head, _written(body)))
+        except BaseException:
+            self._limiter.unheard(turn)
+            raise
+        self._limiter.heard(turn, response.status, response.headers, time.time())
         if response.status == 200:
             return response
         try:

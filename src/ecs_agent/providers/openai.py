@@ -77,9 +77,10 @@ class OpenAIProvider(HTTPProvider):
         first_delta_timeout: seconds until the first text, reasoning or tool call.
         total_timeout: seconds for the whole answer.
         write_timeout: seconds for sending the request; None means that only the other limits bound it.
-        pool_timeout: seconds to wait for one of `max_streams`; None for as long as it takes.
+        pool_timeout: seconds to wait for one of `max_streams` and for a rate limit; None for as long as it takes.
         tail_timeout: seconds after the finish reason to wait for the usage; passing it is no error.
         max_streams: how many answers may be open at once.
+        requests_per_minute: how many requests may start within a minute, beside what the server's own limits say; None for no limit of ours.
         transport: another way to send requests.
         proxy: the URL of a proxy; those of the environment are honoured without it.
         ssl_context: how certificates are checked.
@@ -105,6 +106,7 @@ class OpenAIProvider(HTTPProvider):
         pool_timeout: float | None = None,
         tail_timeout: float | None = 2.0,
         max_streams: int = 10_000,
+        requests_per_minute: int | None = None,
         transport: Transport | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -134,4 +136,5 @@ class OpenAIProvider(HTTPProvider):
             proxy=proxy,
             ssl_context=ssl_context,
             headers=headers,
+            requests_per_minute=requests_per_minute,
         )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
+from ecs_agent.core.permits import Permits
 from ecs_agent.errors import ProviderTimeoutError
 
 
@@ -20,10 +20,13 @@ class StreamSlots:
     def __init__(self, limit: int, timeout: float | None) -> None:
         if limit < 1:
             raise ValueError(f"max_streams is {limit}; at least one stream must be allowed")
-        self._limit = limit
+        self._permits = Permits(limit)
         self._timeout = timeout
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self.open = 0
+
+    @property
+    def open(self) -> int:
+        """How many are in use."""
+        return self._permits.held
 
     async def acquire(self) -> Callable[[], None]:
         """Wait for a slot; call what is returned to give it back, once or more.
@@ -31,41 +34,13 @@ class StreamSlots:
         Raises:
             ProviderTimeoutError: none became free in time.
         """
-        if self.open < self._limit and not self._waiting:
-            self.open += 1
-            return self._releaser()
-        slot = asyncio.get_running_loop().create_future()
-        self._waiting.append(slot)
+        release = self._permits.take()
+        if release is not None:
+            return release
         try:
             async with asyncio.timeout(self._timeout):
-                await slot
-        except BaseException as error:
-            if slot.done() and not slot.cancelled():
-                self._release()  # it was given in the moment we left
-            elif slot in self._waiting:
-                self._waiting.remove(slot)
-            if isinstance(error, TimeoutError):
-                raise ProviderTimeoutError(
-                    f"no stream became free within {self._timeout} s (pool_timeout); {self._limit} are open (max_streams)"
-                ) from error
-            raise
-        return self._releaser()
-
-    def _releaser(self) -> Callable[[], None]:
-        held = True
-
-        def release() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._release()
-
-        return release
-
-    def _release(self) -> None:
-        while self._waiting:
-            slot = self._waiting.popleft()
-            if not slot.done() and not slot.get_loop().is_closed():
-                slot.set_result(None)  # the slot changes hands, the count stays
-                return
-        self.open -= 1
+                return await self._permits.acquire()
+        except TimeoutError as error:
+            raise ProviderTimeoutError(
+                f"no stream became free within {self._timeout} s (pool_timeout); {self._permits.limit} are open (max_streams)"
+            ) from error

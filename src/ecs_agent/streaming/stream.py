@@ -6,16 +6,18 @@ Nothing stands between it and the socket but its source: all deltas of one read 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from operator import length_hint
-from typing import NoReturn, Protocol, Self
+from typing import Any, Protocol, Self
 
 from ecs_agent.errors import ProviderError, StreamInterruptedError
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.timing import Stopwatch
 from ecs_agent.types import CompletionResult, StreamDelta, Timing
+
+_FOLD_AT = 16
 
 
 class DeltaSource(Protocol):
@@ -60,6 +62,7 @@ class CompletionStream:
         self._batch: Sequence[StreamDelta] = ()  # the deltas of the last read
         self._ready: Iterator[StreamDelta] = iter(())  # those of them that have not been handed out
         self._folded = 0  # so many of them are in the fold
+        self._laid_by: list[StreamDelta] = []  # handed out before, and not in the fold yet
         self._watch = Stopwatch(clock() if started is None else started)
         self._reading = False
         self._closed = False
@@ -71,7 +74,30 @@ class CompletionStream:
     async def __anext__(self) -> StreamDelta:
         for delta in self._ready:
             return delta
-        self._begin_to_read()
+        deltas = await self._next_batch()
+        if not deltas:
+            raise StopAsyncIteration
+        self._ready = iter(deltas)
+        return next(self._ready)
+
+    def read(self) -> Coroutine[Any, Any, Sequence[StreamDelta]]:
+        """All deltas that have arrived, at least one: what one read of the source brought. Empty at the end.
+
+        For those who deal with many at once; a delta costs next to nothing then.
+
+        Raises:
+            ProviderError: as from the iteration.
+        """
+        rest = tuple(self._ready)
+        return _given(rest) if rest else self._next_batch()
+
+    async def _next_batch(self) -> Sequence[StreamDelta]:
+        if self._closed:
+            return ()
+        if self._reading:
+            raise RuntimeError("this stream is already being read by another task; a stream has one reader")
+        self._reading = True
+        self._lay_by()
         try:
             deltas = await self._source.read()
         except ProviderError as error:
@@ -86,35 +112,45 @@ class CompletionStream:
         finally:
             self._reading = False
         if self._aborted:
-            raise StopAsyncIteration
+            return ()
         if not deltas:
             await self._end()
+            return ()
         self._watch.note(self._clock(), len(deltas))
-        self._batch, self._folded, self._ready = deltas, 0, iter(deltas)
-        return next(self._ready)
+        self._batch, self._folded = deltas, 0
+        return deltas
 
-    def _begin_to_read(self) -> None:
-        if self._closed:
-            raise StopAsyncIteration
-        if self._reading:
-            raise RuntimeError("this stream is already being read by another task; a stream has one reader")
-        self._reading = True
-        self._catch_up()
-        self._batch, self._folded, self._ready = (), 0, iter(())  # whoever waits long need not hold them as long
-
-    async def _end(self) -> NoReturn:
+    async def _end(self) -> None:
         await self.aclose()
         if not self._fold.complete:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
-        raise StopAsyncIteration
+
+    def _lay_by(self) -> None:
+        """The last read has been handed out. A few deltas are laid by until there are more, as folding many at once is cheaper."""
+        batch = self._batch
+        if not batch:
+            return
+        if self._folded or len(batch) >= _FOLD_AT:
+            self._catch_up()
+        else:
+            self._laid_by += batch
+            if len(self._laid_by) >= _FOLD_AT:
+                self._fold_laid_by()
+        self._batch, self._folded = (), 0  # whoever waits long need not hold them as long
 
     def _catch_up(self) -> None:
         """Fold what was handed out since the last time: once a read, or when the result is asked for, and not at each delta."""
+        if self._laid_by:
+            self._fold_laid_by()
         handed_out = len(self._batch) - length_hint(self._ready)
         if handed_out > self._folded:
             whole = handed_out - self._folded == len(self._batch)
             self._fold.extend(self._batch if whole else self._batch[self._folded : handed_out])
             self._folded = handed_out
+
+    def _fold_laid_by(self) -> None:
+        self._fold.extend(self._laid_by)
+        self._laid_by.clear()
 
     def result(self) -> CompletionResult:
         """What has been handed out so far, complete or not."""
@@ -172,3 +208,7 @@ class CompletionStream:
         if not getattr(self, "_closed", True):
             self._closed = True
             self._source.abort()
+
+
+async def _given(deltas: Sequence[StreamDelta]) -> Sequence[StreamDelta]:
+    return deltas

@@ -6,7 +6,8 @@ import math
 
 from ecs_agent.types import Timing, Usage
 
-_SMALLEST = 1e-6
+_SMALLEST = 1e-5
+"""Shorter gaps, in seconds, are those of one burst and counted as one."""
 _STEP = math.log(1.08)
 _COUNT_AT = 128
 
@@ -37,16 +38,27 @@ class Stopwatch:
             self._count()
 
     def _count(self) -> None:
-        for now in self._arrivals:
-            if self._first is None:
-                self._first = now
+        arrivals = self._arrivals
+        if not arrivals:
+            return
+        if self._first is None:
+            self._first = self._last = arrivals[0]
+            del arrivals[0]
+        last, burst = self._last, 0
+        for now in arrivals:
+            gap = now - last
+            last = now
+            if gap > self._max:
+                self._max = gap
+            if gap <= _SMALLEST:
+                burst += 1
             else:
-                gap = now - self._last
-                bucket = int(math.log(gap / _SMALLEST) / _STEP) if gap > _SMALLEST else 0
+                bucket = int(math.log(gap / _SMALLEST) / _STEP)
                 self._gaps[bucket] = self._gaps.get(bucket, 0) + 1
-                self._max = max(self._max, gap)
-            self._last = now
-        self._arrivals.clear()
+        if burst:
+            self._gaps[0] = self._gaps.get(0, 0) + burst
+        self._last = last
+        arrivals.clear()
 
     def timing(self, usage: Usage | None) -> Timing:
         """The figures so far."""
@@ -66,6 +78,8 @@ class Stopwatch:
         )
 
     def _percentile(self, share: float) -> float | None:
+        if not self._gaps:
+            return None
         left = share * sum(self._gaps.values())
         for bucket in sorted(self._gaps):
             left -= self._gaps[bucket]

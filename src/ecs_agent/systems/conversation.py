@@ -15,14 +15,14 @@ from ecs_agent.components import (
     InterruptionComponent,
     PendingToolCallsComponent,
     QuarantineComponent,
+    QueuedInputComponent,
+    StreamStateComponent,
     TerminalComponent,
     TurnComponent,
 )
 from ecs_agent.core import Entity, EventKind, World
+from ecs_agent.systems.budget import RUN_LIMITS
 from ecs_agent.types import ConversationTruncatedEvent, EntityId, Message, ToolCall
-
-RUN_LIMITS = frozenset({"max_turns", "max_tokens"})
-"""Terminal reasons that end a run and not its agent: the next input lifts them."""
 
 _AT_REST = (ErrorComponent, QuarantineComponent, InterruptionComponent)
 
@@ -30,6 +30,14 @@ _AT_REST = (ErrorComponent, QuarantineComponent, InterruptionComponent)
 @dataclass(frozen=True, slots=True)
 class MessageAppended:
     """A message was added to a conversation."""
+
+    entity_id: EntityId
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class InputQueued:
+    """A user said something in the middle of a turn; it waits until the turn is complete."""
 
     entity_id: EntityId
     message: Message
@@ -55,7 +63,8 @@ def append_message(world: World, entity: EntityId, message: Message | str) -> No
     """Say something to an agent, from outside a system. A string is a user's message.
 
     A user's message is new input: it lifts an error, a quarantine, an interruption and a run's limits, and begins a new run if the agent was
-    at rest. Calls that were still open are sealed first.
+    at rest. Calls that were still open are sealed first. While an answer arrives or tools run it waits in a `QueuedInputComponent`, and enters
+    the conversation when that turn is complete: behind the answer, or behind the results of the tools, and is answered next.
 
     Raises:
         EntityNotFoundError: there is no such entity, or it has no conversation.
@@ -64,12 +73,32 @@ def append_message(world: World, entity: EntityId, message: Message | str) -> No
         message = Message("user", message)
     if message.role == "user":
         _begin_input(world, entity)
+        if world.has_component(entity, StreamStateComponent) or world.has_component(entity, PendingToolCallsComponent):
+            _queue(world, entity, message)
+            return
     conversation = world.get_component(entity, ConversationComponent)
     if conversation is None:
         conversation = ConversationComponent()
         world.add_component(entity, conversation)
     conversation.messages.append(message)
     world.edit(entity, ConversationComponent, MessageAppended(entity, message), EventKind.INPUT)
+
+
+def _queue(world: World, entity: EntityId, message: Message) -> None:
+    queued = world.get_component(entity, QueuedInputComponent)
+    if queued is None:
+        queued = QueuedInputComponent()
+        world.add_component(entity, queued)
+    queued.messages.append(message)
+    world.edit(entity, QueuedInputComponent, InputQueued(entity, message), EventKind.INPUT)
+
+
+def admit(me: Entity) -> None:
+    """Take what users said meanwhile into the conversation; called where a turn is complete."""
+    queued = me.get(QueuedInputComponent)
+    if queued is not None:
+        me.remove(QueuedInputComponent)
+        append(me, *queued.messages)
 
 
 def _begin_input(world: World, entity: EntityId) -> None:
@@ -152,7 +181,16 @@ def interrupted_result(call: ToolCall) -> Message:
 
 def unanswered(messages: Sequence[Message]) -> list[ToolCall]:
     """The calls without a result right behind them, in order."""
-    return [call for _, _, left in _turns(messages) for call in left]
+    found: list[ToolCall] = []
+    left: dict[str | None, ToolCall] = {}
+    for message in messages:  # asked before each turn, so written for speed
+        if message.role == "tool":
+            left.pop(message.tool_call_id, None)
+            continue
+        if left:
+            found += left.values()
+        left = {call.id: call for call in message.tool_calls or ()} if ToolCall in map(type, message.parts) else {}
+    return found + list(left.values())
 
 
 def sealed(messages: Sequence[Message]) -> list[Message]:

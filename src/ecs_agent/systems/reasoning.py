@@ -6,14 +6,13 @@ valid conversation: text that had arrived is kept as an interrupted message, hal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
 from ecs_agent.components import (
     ConversationComponent,
     InterruptionComponent,
-    LimitsComponent,
     LLMComponent,
     PendingToolCallsComponent,
     RequestOptionsComponent,
@@ -25,12 +24,15 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import Entity, EventKind, Read, World, system
+from ecs_agent.core.permits import PermitPool
 from ecs_agent.errors import ProviderExhaustedError
 from ecs_agent.providers.calling import ask, open_stream
 from ecs_agent.providers.protocol import RequestOptions
-from ecs_agent.streaming.fold import merge
+from ecs_agent.streaming.delta_run import runs
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.systems.conversation import append, awaits_model, seal
+from ecs_agent.systems.budget import Budget, LimitReached
+from ecs_agent.systems.conversation import admit, append, awaits_model, seal
+from ecs_agent.systems.ledger import Ledger
 from ecs_agent.types import (
     CompletionResult,
     EntityId,
@@ -65,7 +67,7 @@ class AttemptInterrupted:
     usage: Usage | None
 
 
-def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent, *_: object) -> bool:
+def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent) -> bool:
     return awaits_model(conversation.messages)
 
 
@@ -74,14 +76,20 @@ class ReasoningSystem:
 
     Args:
         priority: lower runs first.
+        max_requests: how many models may be asked at once in this World; None for as many as there are agents.
+        max_requests_per_provider: how many of them through one provider object. Who waits for either is served first come, first served.
     """
 
-    def __init__(self, priority: int = 0) -> None:
+    def __init__(self, priority: int = 0, *, max_requests: int | None = None, max_requests_per_provider: int | None = None) -> None:
         self.priority = priority
+        limited = max_requests is not None or max_requests_per_provider is not None
+        self._permits = PermitPool(max_requests, max_requests_per_provider) if limited else None
 
     def registered(self, world: World) -> None:
-        """Tell the bus how deltas are merged for consumers that are behind."""
+        """Tell the bus how deltas are merged for consumers that are behind, and the ledger which agents are gone."""
         world.event_bus.merge_with(StreamDeltaEvent, _merge_events)
+        ledger = world.resource(Ledger, Ledger)
+        world.on_remove(TurnComponent, lambda _, entity, __: None if world.has_entity(entity) else ledger.forget(entity))
 
     @system(
         without=(PendingToolCallsComponent, InterruptionComponent),
@@ -95,31 +103,41 @@ class ReasoningSystem:
         prompt: Read[SystemPromptComponent] | None = None,
         registry: Read[ToolRegistryComponent] | None = None,
         chosen: Read[RequestOptionsComponent] | None = None,
-        limits: Read[LimitsComponent] | None = None,
         streaming: Read[StreamingComponent] | None = None,
     ) -> None:
         """One turn: ask, store, and leave either an answer or pending tool calls."""
         if me.has(StreamStateComponent):
             self.settle(me)  # an attempt that lost its owner, as after a restart
             return
-        seal(me)
-        turn = _begin_turn(me, limits or LimitsComponent())
-        if turn is None:
-            return
-        options = _options(llm, chosen, registry)
-        messages = visible(conversation.messages, prompt.content if prompt else llm.system_prompt)
-        state = StreamStateComponent(turn.attempt)
-        me.add(state)
+        release = await self._permits.acquire(id(llm.provider)) if self._permits is not None else None
         try:
+            seal(me)
+            turn = _turn_of(me)
+            budget = Budget(me, turn)
+            reached = budget.reached()
+            if reached is not None:
+                me.add(TerminalComponent(reached))
+                return
+            state = _begin_turn(me, turn, budget)
+            request = visible(conversation.messages, prompt.content if prompt else llm.system_prompt), _options(llm, chosen, registry)
             if streaming is None or streaming.enabled:
-                result = await _receive(me, state, await open_stream(llm.provider, messages, options))
+                result = await _receive(me, state, budget, await open_stream(llm.provider, *request))
             else:
-                result = await ask(llm.provider, messages, options)
+                result = await ask(llm.provider, *request)
         except ProviderExhaustedError:
-            me.remove(StreamStateComponent)
-            me.add(TerminalComponent("provider_exhausted"))
-            return
-        _commit(me, turn, result)
+            self._end(me, "provider_exhausted")
+        except LimitReached as limit:
+            self._end(me, limit.reason)
+        else:
+            budget.end_turn(result.usage)
+            _commit(me, turn, result)
+        finally:
+            if release is not None:
+                release()
+
+    def _end(self, me: Entity, reason: str) -> None:
+        self.settle(me)
+        me.add(TerminalComponent(reason))
 
     def settle(self, me: Entity) -> None:
         """Close an attempt that did not end by itself: keep its text as an interrupted message."""
@@ -131,6 +149,7 @@ class ReasoningSystem:
         me.remove(StreamStateComponent)
         if kept.parts:
             append(me, kept)
+        admit(me)
         me.emit(AttemptInterrupted(me.id, kept if kept.parts else None, partial.usage))
 
 
@@ -148,17 +167,23 @@ def visible(messages: Sequence[Message], system_prompt: str) -> list[Message]:
     return [Message("system", system_prompt), *shown]
 
 
-def _begin_turn(me: Entity, limits: LimitsComponent) -> TurnComponent | None:
-    before = me.get(TurnComponent) or TurnComponent(run=1)
-    spent = before.usage.total_tokens if before.usage else 0
-    if before.turn >= limits.turns or spent >= limits.tokens:
-        me.add(TerminalComponent("max_turns" if before.turn >= limits.turns else "max_tokens"))
-        return None
-    turn = TurnComponent(before.run, before.turn + 1, before.attempt + 1, before.usage)
-    me.add(turn)
-    me.label(run=turn.run, turn=turn.turn, attempt=turn.attempt)
-    me.emit(TurnStarted(me.id, turn.turn))
+def _turn_of(me: Entity) -> TurnComponent:
+    turn = me.get(TurnComponent)
+    if turn is None:
+        turn = TurnComponent(run=1)
+        me.add(turn)
     return turn
+
+
+def _begin_turn(me: Entity, turn: TurnComponent, budget: Budget) -> StreamStateComponent:
+    budget.begin_turn()
+    turn.turn += 1
+    turn.attempt += 1
+    me.label(run=turn.run, turn=turn.turn, attempt=turn.attempt)
+    me.edit(TurnComponent, TurnStarted(me.id, turn.turn))
+    state = StreamStateComponent(turn.attempt, started=me.monotonic())
+    me.add(state)
+    return state
 
 
 def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry: ToolRegistryComponent | None) -> RequestOptions:
@@ -172,16 +197,30 @@ def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry
     return options
 
 
-async def _receive(me: Entity, state: StreamStateComponent, stream: CompletionStream) -> CompletionResult:
+async def _receive(me: Entity, state: StreamStateComponent, budget: Budget, stream: CompletionStream) -> CompletionResult:
     me.emit(StreamStartEvent(me.id))
-    count = 0
+    arrived: list[StreamDelta] = []
+
+    def write() -> None:
+        deltas = arrived.copy()
+        arrived.clear()
+        state.add(deltas, me.monotonic())
+        me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT)
+        budget.receive(deltas)
+
     async with stream:
-        async for delta in stream:
-            state.add(delta)
-            me.emit(StreamDeltaEvent(me.id, delta), EventKind.INPUT)
-            count += 1
-            if count % YIELD_EVERY == 0:
+        while deltas := await stream.read():
+            if not arrived:
+                arrived += deltas
+                me.before_waiting(write)
+            else:
+                arrived += deltas
+            if me.may_block:
+                me.write()
+                await me.room()
+            elif len(arrived) >= YIELD_EVERY:
                 await me.breathe()
+        me.write()
     return stream.result()
 
 
@@ -191,16 +230,18 @@ def _commit(me: Entity, turn: TurnComponent, result: CompletionResult) -> None:
     if result.finish_reason == "content_filter":
         message = replace(message, parts=_without_calls(message))
         result = replace(result, message=message)
-    usage = result.usage if turn.usage is None else turn.usage + result.usage if result.usage else turn.usage
     me.remove(StreamStateComponent)
-    me.add(TurnComponent(turn.run, turn.turn, turn.attempt, usage))
     append(me, message)
     calls = message.tool_calls
     if calls:
         me.add(PendingToolCallsComponent(calls))
-    me.emit(StreamEndEvent(me.id, result))
+    else:
+        admit(me)
+    if result.usage:
+        turn.usage = result.usage if turn.usage is None else turn.usage + result.usage
+    turn.timing = result.timing
+    me.edit(TurnComponent, StreamEndEvent(me.id, result))
 
 
-def _merge_events(earlier: StreamDeltaEvent, later: StreamDeltaEvent) -> StreamDeltaEvent | None:
-    delta: StreamDelta | None = merge(earlier.delta, later.delta)
-    return None if delta is None else StreamDeltaEvent(later.entity_id, delta)
+def _merge_events(events: Sequence[StreamDeltaEvent]) -> Iterator[tuple[StreamDeltaEvent, int]]:
+    return ((StreamDeltaEvent(events[0].entity_id, run.delta()), run.count) for run in runs(event.delta for event in events))

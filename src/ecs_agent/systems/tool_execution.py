@@ -6,7 +6,9 @@ is done is kept, what is not gets an interrupted result.
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from ecs_agent.components import (
     InterruptionComponent,
@@ -14,9 +16,12 @@ from ecs_agent.components import (
     PendingToolCallsComponent,
     ToolRegistryComponent,
     ToolResultsComponent,
+    TurnComponent,
 )
 from ecs_agent.core import Entity, EventKind, Read, World, system
-from ecs_agent.systems.conversation import append, interrupted_result
+from ecs_agent.core.permits import Permits
+from ecs_agent.systems.budget import TOOL_LIMITS, Budget
+from ecs_agent.systems.conversation import admit, append, interrupted_result
 from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
 from ecs_agent.tools.threads import ToolThreads
 from ecs_agent.types import EntityId, Message, ToolCall
@@ -41,6 +46,9 @@ class ToolExecutionCompleted:
     seconds: float
 
 
+_DEFAULTS = LimitsComponent()
+
+
 class ToolExecutionSystem:
     """Runs pending tool calls.
 
@@ -62,27 +70,40 @@ class ToolExecutionSystem:
         limits: Read[LimitsComponent] | None = None,
     ) -> None:
         """Run the calls of one answer; the conversation gets all results at once, in the order of the calls."""
-        most = (limits or LimitsComponent()).tool_calls
-        known = registry or ToolRegistryComponent()
-        running = [
-            self._run(me, pending, call, known) if number < most else _refuse(me, pending, call, most)
-            for number, call in enumerate(pending.tool_calls)
-            if call.id not in pending.results
-        ]
+        allowed = limits or _DEFAULTS
+        most, known = allowed.tool_calls, registry or ToolRegistryComponent()
+        at_once = Permits(allowed.parallel_tools) if allowed.parallel_tools is not None else None
+        budget = Budget(me, me.get(TurnComponent) or TurnComponent())
+        running: list[Coroutine[Any, Any, None]] = []
+        for number, call in enumerate(pending.tool_calls):
+            if call.id in pending.results:
+                continue
+            reached = budget.reached() if number < most else None
+            if number < most and reached not in TOOL_LIMITS:
+                budget.begin_tool_call()
+                running.append(self._run(me, pending, call, known, at_once))
+            else:
+                running.append(_refuse(me, pending, call, reached, most))
         await World.gather(running)
         self.settle(me)
 
-    async def _run(self, me: Entity, pending: PendingToolCallsComponent, call: ToolCall, registry: ToolRegistryComponent) -> None:
-        me.emit(ToolExecutionStarted(me.id, call))
-        handler = registry.handlers.get(call.name)
-        outcome = await execute_call(
-            call,
-            handler,
-            limits=self._limits,
-            threads=me.resource(ToolThreads, ToolThreads),
-            schema=registry.tools.get(call.name),
-            known=list(registry.handlers),
-        )
+    async def _run(
+        self, me: Entity, pending: PendingToolCallsComponent, call: ToolCall, registry: ToolRegistryComponent, at_once: Permits | None
+    ) -> None:
+        release = await at_once.acquire() if at_once is not None else None
+        try:
+            me.emit(ToolExecutionStarted(me.id, call))
+            outcome = await execute_call(
+                call,
+                registry.handlers.get(call.name),
+                limits=self._limits,
+                threads=me.resource(ToolThreads, ToolThreads),
+                schema=registry.tools.get(call.name),
+                known=registry.handlers,
+            )
+        finally:
+            if release is not None:
+                release()
         _keep(me, pending, call, outcome)
 
     def settle(self, me: Entity) -> None:
@@ -93,13 +114,13 @@ class ToolExecutionSystem:
         results = [pending.results.get(call.id) or interrupted_result(call) for call in pending.tool_calls]
         append(me, *results)
         me.remove(PendingToolCallsComponent)
+        admit(me)
         me.add(ToolResultsComponent({call.id: result.content for call, result in zip(pending.tool_calls, results, strict=True)}))
 
 
-async def _refuse(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, most: int) -> None:
-    _keep(
-        me, pending, call, ToolOutcome(f"not run: a turn may call at most {most} tools; call the rest in the next turn", is_error=True, seconds=0.0)
-    )
+async def _refuse(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, reached: str | None, most: int) -> None:
+    why = f"the limit {reached} of this run is reached" if reached else f"a turn may call at most {most} tools; call the rest in the next turn"
+    _keep(me, pending, call, ToolOutcome(f"not run: {why}", is_error=True, seconds=0.0))
 
 
 def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:

@@ -1,4 +1,4 @@
-"""What users need to test agents and providers: a model server, fault plans, the laws of a stream, and a clock that costs no time.
+"""What users need to test agents and providers: a model server, fault plans, the laws of a stream, a stand-in lease, a clock that costs no time.
 
 The names below are loaded when they are first used, because pytest imports this package in every run.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ecs_agent.testing.answers import Received
+    from ecs_agent.testing.fake_entity import FakeEntity
     from ecs_agent.testing.fault_laws import assert_fault_laws
     from ecs_agent.testing.fault_plan import FaultPlan
     from ecs_agent.testing.laws import BrokenLawError, Law
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BrokenLawError": "laws",
+    "FakeEntity": "fake_entity",
     "FaultPlan": "fault_plan",
     "Law": "laws",
     "LoopbackServer": "server",
@@ -45,6 +47,7 @@ _HOME = {
 
 __all__ = [
     "BrokenLawError",
+    "FakeEntity",
     "FaultPlan",
     "Law",
     "LoopbackServer",

@@ -1,4 +1,4 @@
-"""A crew: many agents in one world, none of which waits for another, watched as one stream of events."""
+"""Many agents in one world, none of which waits for another, watched as one stream of events."""
 
 import asyncio
 import time

@@ -1,0 +1,225 @@
+"""Ledger: what agents and the trees below them have spent in their current runs, up to date in the middle of streams.
+
+Pure bookkeeping. Each agent has two accounts: its own, and that of its tree, which has its own spending in it and that of all agents below. An
+account is emptied when its agent begins a new run, so what a sub-agent spends counts in the run of its parent in which it was spent.
+
+While a stream runs, nobody but the provider knows its tokens. They are estimated (`estimate_tokens`) and replaced by the provider's count as
+soon as that is there; as long as an estimate is in it, a sum says `estimated`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ecs_agent.components.limits import LimitsComponent
+from ecs_agent.types import EntityId
+
+CHARACTERS_A_TOKEN: Final = 4
+"""A convention: right within a third for English, too low for most other languages."""
+
+
+def estimate_tokens(characters: int) -> int:
+    """About how many tokens so many characters are: a quarter, rounded up. Count a stream's characters first, or each piece is rounded up."""
+    return -(-characters // CHARACTERS_A_TOKEN)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent: tokens of prompts and completions, US dollars, turns, and calls of tools."""
+
+    tokens: int = 0
+    cost: float = 0.0
+    turns: int = 0
+    tool_calls: int = 0
+    estimated: bool = False
+
+
+class _Account:
+    """A running sum, with that part of it that is estimated."""
+
+    __slots__ = ("cost", "guessed_cost", "guessed_tokens", "tokens", "tool_calls", "turns")
+
+    def __init__(self) -> None:
+        self.empty()
+
+    def empty(self) -> None:
+        self.tokens = self.turns = self.tool_calls = self.guessed_tokens = 0
+        self.cost = self.guessed_cost = 0.0
+
+    def settle(self, guess: Spent, actual: Spent) -> None:
+        """Replace a guess. One that was made before the account was emptied is not in it, so no more is taken out than was put in."""
+        self.tokens += max(actual.tokens - guess.tokens, -self.guessed_tokens)
+        self.guessed_tokens = max(0, self.guessed_tokens - guess.tokens)
+        self.cost += max(actual.cost - guess.cost, -self.guessed_cost)
+        self.guessed_cost = max(0.0, self.guessed_cost - guess.cost) if self.guessed_tokens else 0.0
+
+    def spent(self) -> Spent:
+        return Spent(self.tokens, self.cost, self.turns, self.tool_calls, estimated=self.guessed_tokens > 0 or self.guessed_cost > 0)
+
+
+class _Entry:
+    """An agent: its accounts, its run, and the tree accounts that its spending counts in, its own first."""
+
+    __slots__ = ("above", "own", "run", "tree", "trees")
+
+    def __init__(self) -> None:
+        self.run: int | None = None
+        self.own = _Account()
+        self.tree = _Account()
+        self.trees: list[_Account] = [self.tree]
+        self.above: tuple[EntityId, ...] = ()
+
+
+class Ledger:
+    """The accounts of all agents of a world. What is spent by an agent that never began is not kept: it is gone, or none."""
+
+    __slots__ = ("_entries",)
+
+    def __init__(self) -> None:
+        self._entries: dict[EntityId, _Entry] = {}
+
+    def begin(self, entity: EntityId, ancestors: Sequence[EntityId], run: int) -> None:
+        """An agent begins a run, or goes on with it, as after a move to another parent.
+
+        Args:
+            entity: the agent.
+            ancestors: whose trees it is in, parent first.
+            run: its number; a new one empties both accounts.
+        """
+        entry = self._entry(entity)
+        if entry.run != run:
+            entry.run = run
+            entry.own.empty()
+            entry.tree.empty()
+        entry.above = tuple(ancestors)
+        entry.trees = [entry.tree, *[self._entry(ancestor).tree for ancestor in entry.above]]
+
+    def _entry(self, entity: EntityId) -> _Entry:
+        entry = self._entries.get(entity)
+        if entry is None:
+            entry = self._entries[entity] = _Entry()
+        return entry
+
+    def spend(self, entity: EntityId, *, tokens: int = 0, cost: float = 0.0, turns: int = 0, tool_calls: int = 0, estimated: bool = False) -> None:
+        """Add to the accounts of an agent and of the trees it is in.
+
+        Args:
+            entity: who spends.
+            tokens: of a prompt or a completion.
+            cost: in US dollars.
+            turns: that began.
+            tool_calls: that began.
+            estimated: tokens and cost are a guess, which `settle` replaces.
+        """
+        entry = self._entries.get(entity)
+        if entry is None:
+            return
+        for account in (entry.own, *entry.trees):
+            account.tokens += tokens
+            account.cost += cost
+            account.turns += turns
+            account.tool_calls += tool_calls
+            if estimated:
+                account.guessed_tokens += tokens
+                account.guessed_cost += cost
+
+    def settle(self, entity: EntityId, estimate: Spent, actual: Spent) -> None:
+        """Replace the tokens and cost of an estimate, all that was spent as such for one answer, by the provider's count."""
+        entry = self._entries.get(entity)
+        if entry is not None:
+            for account in (entry.own, *entry.trees):
+                account.settle(estimate, actual)
+
+    def spent(self, entity: EntityId, *, tree: bool = False) -> Spent:
+        """What an agent has spent in its run, with `tree=True` that and what all agents below it spent meanwhile."""
+        entry = self._entries.get(entity)
+        if entry is None:
+            return Spent()
+        return entry.tree.spent() if tree else entry.own.spent()
+
+    def exceeded(
+        self, entity: EntityId, limits_of: Callable[[EntityId], LimitsComponent | None], *, streaming: bool = False
+    ) -> tuple[EntityId, str] | None:
+        """The limit that an agent has reached, its own or that of a tree it is in, and whose limit it is; None if it may go on.
+
+        Args:
+            entity: who wants to go on.
+            limits_of: the limits of an agent; None for the defaults.
+            streaming: as for the function `exceeded`.
+        """
+        entry = self._entries.get(entity)
+        if entry is None:
+            return None
+        limits = limits_of(entity) or LimitsComponent()
+        reached = _reached(limits, entry.own, streaming) or _reached_in_tree(limits, entry.tree, streaming)
+        if reached is not None:
+            return entity, reached
+        for ancestor, account in zip(entry.above, entry.trees[1:], strict=True):
+            limits_above = limits_of(ancestor)
+            reached = _reached_in_tree(limits_above, account, streaming) if limits_above is not None else None
+            if reached is not None:
+                return ancestor, reached
+        return None
+
+    def room(self, entity: EntityId, limits_of: Callable[[EntityId], LimitsComponent | None], price: float = 0.0) -> float:
+        """How many more tokens until the first limit of tokens or cost is reached, with all that is spent now; `price` is US dollars per token."""
+        entry = self._entries.get(entity)
+        if entry is None:
+            return math.inf
+        limits = limits_of(entity) or LimitsComponent()
+        room = min(limits.tokens - entry.own.tokens, _affordable(limits.cost, entry.own.cost, price))
+        for agent, account in zip((entity, *entry.above), entry.trees, strict=True):
+            above = limits_of(agent)
+            if above is not None:
+                tokens = math.inf if above.tree_tokens is None else above.tree_tokens - account.tokens
+                room = min(room, tokens, _affordable(above.tree_cost, account.cost, price))
+        return room
+
+    def is_shared(self, entity: EntityId, limits_of: Callable[[EntityId], LimitsComponent | None]) -> bool:
+        """Whether others may spend what this agent may: a limit holds for a tree it is in."""
+        entry = self._entries.get(entity)
+        found = [limits_of(agent) for agent in (entity, *entry.above)] if entry is not None else []
+        return any(limits is not None and (limits.tree_tokens is not None or limits.tree_cost is not None) for limits in found)
+
+    def forget(self, entity: EntityId) -> None:
+        """An agent is gone. What it spent stays in the trees it was in."""
+        self._entries.pop(entity, None)
+
+
+def _affordable(limit: float | None, spent: float, price: float) -> float:
+    return math.inf if limit is None or not price else (limit - spent) / price
+
+
+def exceeded(limits: LimitsComponent, spent: Spent, tree: Spent | None = None, *, streaming: bool = False) -> str | None:
+    """The name of the first limit that is reached, so that nothing more may begin; None if there is none.
+
+    Args:
+        limits: those of one agent.
+        spent: what it spent by itself.
+        tree: what its tree spent.
+        streaming: an answer is under way, so only tokens and cost can end it; turns and tool calls are counted where they begin.
+    """
+    return _reached(limits, spent, streaming) or (_reached_in_tree(limits, tree, streaming) if tree is not None else None)
+
+
+def _reached(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) -> str | None:
+    if not streaming and spent.turns >= limits.turns:
+        return "max_turns"
+    if not streaming and limits.run_tool_calls is not None and spent.tool_calls >= limits.run_tool_calls:
+        return "max_tool_calls"
+    if spent.tokens >= limits.tokens:
+        return "max_tokens"
+    return "max_cost" if limits.cost is not None and spent.cost >= limits.cost else None
+
+
+def _reached_in_tree(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) -> str | None:
+    if not streaming and limits.tree_turns is not None and spent.turns >= limits.tree_turns:
+        return "max_tree_turns"
+    if not streaming and limits.tree_tool_calls is not None and spent.tool_calls >= limits.tree_tool_calls:
+        return "max_tree_tool_calls"
+    if limits.tree_tokens is not None and spent.tokens >= limits.tree_tokens:
+        return "max_tree_tokens"
+    return "max_tree_cost" if limits.tree_cost is not None and spent.cost >= limits.tree_cost else None
