@@ -30,9 +30,10 @@ from ecs_agent.components import (
     ToolRegistryComponent,
     TurnComponent,
 )
+from ecs_agent.components.limits import DEFAULT_LIMITS
 from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
 from ecs_agent.core.runner import Service
-from ecs_agent.errors import WorldBusyError
+from ecs_agent.errors import DepthLimitError, WorldBusyError
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.conversation import append_message
@@ -81,6 +82,7 @@ def spawn_agent(
     messages: Sequence[Message] = (),
     max_messages: int = 100,
     limits: LimitsComponent | None = None,
+    parent: EntityId | None = None,
     **options: Unpack[ModelOptions],
 ) -> Agent:
     """Create an entity that is an agent, and the systems it needs if the world has none yet.
@@ -94,14 +96,19 @@ def spawn_agent(
         messages: what was said before.
         max_messages: how long its conversation may grow before the oldest turns are dropped.
         limits: what one run may cost.
+        parent: whose sub-agent it is: it is deleted with its parent, and counts in the limits of the tree it is in.
         options: what every request asks for, such as `temperature=0.2`.
 
     Raises:
         ToolDefinitionError: a function cannot be a tool, or two have the same name.
+        DepthLimitError: there would be more levels of agents below one of those above it than its `LimitsComponent.depth` allows.
+        EntityNotFoundError: there is no such parent.
     """
     install(world)
     schemas, handlers = tool_table(tools)
-    entity = world.create_entity()
+    if parent is not None:
+        _check_depth(world, parent)
+    entity = world.create_entity(parent=parent)
     world.add_component(entity, LLMComponent(provider, model))
     world.add_component(entity, ConversationComponent(list(messages), max_messages))
     if system_prompt:
@@ -113,6 +120,21 @@ def spawn_agent(
     if limits is not None:
         world.add_component(entity, limits)
     return Agent(world, entity)
+
+
+def _check_depth(world: World, parent: EntityId) -> None:
+    above: EntityId | None = parent
+    level = 1
+    while above is not None:
+        limits = world.get_component(above, LimitsComponent)
+        if limits is None and world.has_component(above, LLMComponent):
+            limits = DEFAULT_LIMITS
+        if limits is not None and level > limits.depth:
+            raise DepthLimitError(
+                f"agent {above} may have {limits.depth} levels of agents below it (LimitsComponent.depth); this would be level {level}"
+            )
+        above = world.parent(above)
+        level += 1
 
 
 class Agent:

@@ -25,6 +25,7 @@
         ├── WorldBusyError              a run or a tick is already active
         ├── WorldClosedError            the world was closed
         ├── EntityNotFoundError         no such entity, or it was deleted         (also a KeyError)
+        ├── DepthLimitError             too many levels of sub-agents
         ├── ForeignWriteError           a system changed another entity           (checked mode only)
         ├── InboxFullError              a receiver has not taken its letters
         ├── LeaseRevokedError           a call that was cancelled tried to write
@@ -238,6 +239,10 @@ class EntityNotFoundError(WorldError, KeyError):
     """There is no such entity, or it was deleted; ids are never used again."""
 
     __str__ = Exception.__str__
+
+
+class DepthLimitError(WorldError):
+    """A sub-agent would stand more levels below an agent than that one's limits allow."""
 
 
 class ForeignWriteError(WorldError):

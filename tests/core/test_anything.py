@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,7 +46,8 @@ ACTIONS = st.one_of(
     st.sampled_from([("raise", 0), ("exit", 0), ("cancelled", 0), ("spawn", 0), ("own change", 0), ("reluctant", 0), ("cancel", 0)]),
 )
 SCRIPTS = st.lists(st.lists(ACTIONS, max_size=4), max_size=6)
-ENDINGS = st.none() | st.tuples(st.sampled_from(["deadline", "stop", "stop after step", "both", "cancel"]), st.sampled_from([0.0, 0.1, 1.0, 2.25]))
+HOW = ["deadline", "stop", "stop after step", "both", "cancel", "ticks", "max_ticks"]
+ENDINGS = st.none() | st.tuples(st.sampled_from(HOW), st.sampled_from([0.0, 0.1, 1.0, 2.25]))
 Ending = tuple[str, float] | None
 
 
@@ -193,9 +195,17 @@ NAMES = ["working", "beside", "both", "asked", "meeting", "arriving"]
 
 
 async def ended(world: World, ending: Ending) -> RunResult | None:
-    """Run until it ends, by itself or in the given way; no result when it was cancelled from outside."""
+    """Run until it ends, by itself or in the given way; no result when it was cancelled from outside, and of ticks."""
     how, seconds = ending or ("", 0.0)
-    running = asyncio.ensure_future(Runner(grace=GRACE).run(world, deadline=seconds if how == "deadline" else None))
+    if how == "ticks":
+        for _ in range(3):
+            with suppress(Exception):
+                await asyncio.wait_for(world.process(), 1000.0)
+            await asyncio.sleep(seconds)
+        return None
+    running = asyncio.ensure_future(
+        Runner(grace=GRACE).run(world, 2 if how == "max_ticks" else None, deadline=seconds if how == "deadline" else None)
+    )
     timers = []
     if how in ("stop after step", "both"):
         timers.append(asyncio.get_running_loop().call_later(seconds, lambda: world.stop(after_step=True)))
@@ -247,6 +257,19 @@ def quiet() -> Any:
     logger.setLevel(before)
 
 
+def nothing_is_left(play: Play, result: RunResult | None) -> None:
+    """No task, no timer, no call, no request; everybody is at rest."""
+    world = play.world
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert timers_left() == []
+    assert world.engine is None
+    assert not any(play.running.values())
+    assert not any(row.calls or row.requests for row in world.state.rows.values())
+    assert set(world.stats().phases) <= {Phase.AT_REST}
+    if result is not None:
+        assert set(result) <= set(world.entities)
+
+
 @given(st.fixed_dictionaries(dict.fromkeys(NAMES, SCRIPTS)), ENDINGS)
 def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str, list[list[tuple[str, Any]]]], ending: Ending) -> None:
     async def scenario() -> None:
@@ -256,15 +279,11 @@ def test_a_run_ends_and_leaves_nothing_due_and_nothing_running(scripts: dict[str
             world.register_system(one, priority)
         play.entities += [spawn(world, Work()), spawn(world, Work(), Style()), spawn(world, Style())]
         result = await ended(world, ending)
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert timers_left() == []
-        assert world.engine is None
-        assert not any(play.running.values())
-        assert not any(row.calls or row.requests for row in world.state.rows.values())
-        assert set(world.stats().phases) <= {Phase.AT_REST}
-        if result is not None:
-            assert set(result) <= set(world.entities)
-        if ending is None and result is not None and not result.system_errors:
+        nothing_is_left(play, result)
+        if ending is not None:
+            result = await ended(world, None)
+            nothing_is_left(play, result)
+        if result is not None and not result.system_errors:
             stuck = {entity for entity, outcome in result.items() if outcome.reason is EndReason.DEADLOCK}
             assert [each for each in due(world) if each[0] not in stuck] == []
             assert broken_promises(world, result) == []

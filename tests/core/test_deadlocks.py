@@ -248,28 +248,50 @@ class TestBeside:
         result = await run(world)
         assert [result[each].reason for each in (one, two)] == [EndReason.TERMINAL, EndReason.IDLE]
 
-    async def test_rule_18_one_whose_wait_is_just_over_is_in_no_circle(self, world: World) -> None:
-        """The second comes to rest and begins to wait for the first before that could go on."""
-        one, two = spawn(world, Work()), spawn(world, Style())
+    async def test_rule_18_nor_one_that_waits_for_several_and_is_just_being_ended(self, world: World) -> None:
+        one, two, three = spawn(world, Work()), spawn(world, Style()), spawn(world, Ban())
+
+        @system
+        async def both(me: Entity, work: Work) -> None:
+            await World.gather([me.join(two), me.join(three)])
 
         @system
         async def back(me: Entity, style: Style) -> None:
-            if style.name == "again":
-                await me.join(one)
+            await asyncio.sleep(1.0)
+            world.add_component(one, TerminalComponent("enough"))
+            await me.join(one)
 
         @system
-        async def poke(me: Entity, ban: Ban) -> None:
-            await asyncio.sleep(1.0)
-            world.delete_entity(three)
+        async def busy(ban: Ban) -> None:
+            await asyncio.sleep(5.0)
 
-        three = spawn(world, Ban())
-        world.register_system(Graph({one: [three]}))
-        world.register_system(back)
-        world.register_system(poke)
-        spawn(world, Ban())
-        change_later(1.0, world.add_component, two, Style("again"))
+        for each in (both, back, busy):
+            world.register_system(each)
         result = await run(world)
-        assert [result[each].reason for each in (one, two)] == [EndReason.IDLE] * 2
+        assert [result[each].reason for each in (one, two)] == [EndReason.TERMINAL, EndReason.IDLE]
+
+    async def test_rule_18_one_whose_time_limit_is_just_over_is_in_no_circle(self, world: World) -> None:
+        """The second begins to wait for the first in the moment in which that one stops to wait for it, and before it could go on."""
+        back, waiting = spawn(world, Style()), spawn(world, Work())
+
+        @system
+        async def wait_briefly(me: Entity, work: Work) -> None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await me.join(back)
+            except TimeoutError:
+                me.emit("late")
+
+        @system
+        async def wait_back(me: Entity, style: Style) -> None:
+            await asyncio.sleep(1.0)
+            await me.join(waiting)
+
+        world.register_system(wait_briefly)
+        world.register_system(wait_back)
+        result = await run(world)
+        assert [result[each].reason for each in (back, waiting)] == [EndReason.IDLE] * 2
+        assert told(world, str) == ["late"]
 
     async def test_rule_18_a_wait_that_outlives_its_call_closes_no_circle(self, world: World) -> None:
         kept: list[asyncio.Task[object]] = []
@@ -313,6 +335,21 @@ class TestBeside:
         result = await run(world)
         assert tries == [0.0, 2.0]
         assert [result[each].reason for each in (one, two)] == [EndReason.DEADLOCK] * 2
+
+
+async def test_a_deadlock_ends_also_the_wait_for_another_try_of_what_failed_beside_it(world: World) -> None:
+    @system
+    async def failing(style: Style) -> None:
+        await asyncio.sleep(1.0)
+        raise ValueError("bad")
+
+    world.register_system(failing)
+    _, members = circle(world, 2)
+    for component in (Style(), SupervisionComponent(backoff=50.0)):
+        world.add_component(members[0], component)
+    result = await run(world)
+    assert [result[each].reason for each in members] == [EndReason.DEADLOCK] * 2
+    assert now() == 1.0
 
 
 def stuck(waits: Sequence[Sequence[int]]) -> set[int]:

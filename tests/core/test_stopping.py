@@ -121,6 +121,21 @@ class TestStop:
         await stopped(world, lambda: world.stop(after_step=True), plain_run)
         assert world.get_component(entity, Work) == Work(8, ["first", "second"])
 
+    async def test_for_one_that_stands_at_a_barrier_before_its_step_nobody_meets(self, world: World) -> None:
+        log: list[str] = []
+
+        @system(priority=10)
+        async def late(style: Style) -> None: ...
+
+        world.register_system(first)
+        world.register_system(Noting(log), priority=5)
+        world.register_system(late)
+        spawn(world, Work(1)), spawn(world, Work(0))
+        change_later(0.6, spawn, world, Style())
+        change_later(0.5, lambda: world.stop(after_step=True))
+        await run(world)
+        assert log == []
+
     @pytest.mark.parametrize("meets", ["all", "arrived"])
     async def test_world_systems_that_wake_each_other_do_not_go_on_for_ever(self, world: World, meets: str) -> None:
         class Restless:
@@ -309,7 +324,9 @@ async def test_a_chain_of_1000_that_wait_for_the_next_comes_to_rest(world: World
     await turns(1)
 
 
-async def test_a_call_that_ignores_a_run_which_was_cancelled_twice_is_left_behind_all_the_same(world: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_call_that_ignores_a_run_which_was_cancelled_twice_is_left_behind_all_the_same(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     over = asyncio.Event()
     calls: list[float] = []
 

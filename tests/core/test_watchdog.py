@@ -114,6 +114,22 @@ async def test_the_time_in_which_a_call_waits_is_not_its_own() -> None:
         assert told(world, LoopBlocked) == []
 
 
+async def test_nor_is_that_in_which_it_waited_before_it_was_cancelled() -> None:
+    clock = HandClock()
+
+    @system
+    async def waiting(work: Work) -> None:
+        await asyncio.sleep(50.0)
+
+    async with World(clock=clock) as world:
+        world.register_system(waiting)
+        entity = spawn(world, Work())
+        change_later(0.5, setattr, clock, "seconds", 100.0)
+        change_later(1.0, world.add_component, entity, TerminalComponent("enough"))
+        await run(world)
+        assert told(world, LoopBlocked) == []
+
+
 async def test_of_calls_that_run_together_the_one_is_named_that_computed(caplog: pytest.LogCaptureFixture) -> None:
     clock = HandClock()
 

@@ -151,4 +151,6 @@ def new_world(seed: int = 1) -> World:
 
 def log_of(world: World, entity: EntityId) -> list[tuple[Any, ...]]:
     """An entity's own log, without the places in the world's and the times."""
-    return [(fact.seq, fact.run, fact.turn, fact.attempt, fact.kind, fact.type, repr(fact.payload)) for fact in world.log.read() if fact.entity == entity]
+    return [
+        (fact.seq, fact.run, fact.turn, fact.attempt, fact.kind, fact.type, repr(fact.payload)) for fact in world.log.read() if fact.entity == entity
+    ]

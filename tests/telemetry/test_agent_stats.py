@@ -200,7 +200,7 @@ def test_an_agent_that_was_told_to_stop_says_so() -> None:
 
 def test_an_agent_whose_answer_the_end_of_the_run_cut_off_was_interrupted() -> None:
     *_, (over,) = seen_at([], lambda world: asked(world, "one two three four"), lambda world: Runner().run(world, deadline=2.5))
-    assert (over.phase, over.reason, over.tokens) == (AgentPhase.IDLE, "interrupted", None)
+    assert (over.phase, over.reason, over.tokens) == (AgentPhase.IDLE, "interrupted", 2)
 
 
 def test_whoever_meets_at_a_barrier_waits_there() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ecs_agent.types import Usage
 
@@ -30,12 +30,28 @@ class LimitsComponent:
     parallel_tools: int | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            limit = getattr(self, field.name)
+        for name in self.__slots__:
+            limit = getattr(self, name)
             if limit is not None and not limit >= 0:
-                raise ValueError(f"{field.name} is {limit}; give a limit from 0 on, for nothing below or beyond that is ever reached")
+                raise ValueError(f"{name} is {limit}; give a limit from 0 on, for nothing below or beyond that is ever reached")
         if self.parallel_tools == 0:
             raise ValueError("parallel_tools is 0; at least one tool must be able to run, or give tool_calls=0 for none at all")
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether turns and tokens of the agent alone are limited, which its `TurnComponent` counts."""
+        return (
+            self.cost is None
+            and self.run_tool_calls is None
+            and self.tree_turns is None
+            and self.tree_tool_calls is None
+            and self.tree_tokens is None
+            and self.tree_cost is None
+        )
+
+
+DEFAULT_LIMITS = LimitsComponent()
+"""Those of an agent without the component. Nobody changes them."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 Snapshot: TypeAlias = tuple[Any, ...]
@@ -97,18 +96,15 @@ def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
     return {key: _copied(item) if type(item) in _COPY else item for key, item in value.items()}
 
 
-_COPY: Mapping[type, Callable[[Any], Any]] = MappingProxyType(
-    {
-        list: _copied_list,
-        deque: lambda value: deque(_copied_list(value)),
-        dict: _copied_dict,
-        defaultdict: _copied_dict,
-        OrderedDict: lambda value: OrderedDict(_copied_dict(value)),
-        set: set,
-        bytearray: bytes,
-    }
-)
-
+_COPY: dict[type, Callable[[Any], Any]] = {  # never changed; a proxy would cost more than the look-up itself
+    list: _copied_list,
+    deque: lambda value: deque(_copied_list(value)),
+    dict: _copied_dict,
+    defaultdict: _copied_dict,
+    OrderedDict: lambda value: OrderedDict(_copied_dict(value)),
+    set: set,
+    bytearray: bytes,
+}
 
 _CONTAINERS = frozenset(_COPY)
 
@@ -121,7 +117,9 @@ def _copied(value: object) -> Any:
 def snapshot(component: object) -> Snapshot:
     """The fields of a component as they are now, safe from later changes in place."""
     values = _values(component)
-    return values if _CONTAINERS.isdisjoint(map(type, values)) else tuple([_copied(value) for value in values])
+    if _CONTAINERS.isdisjoint(map(type, values)):
+        return values
+    return tuple([_COPY[kind](value) if (kind := type(value)) in _COPY else value for value in values])
 
 
 def changed(components: Mapping[type, Any], before: Mapping[type, Snapshot]) -> list[type]:

@@ -332,14 +332,10 @@ class Engine:
             if not self._schedule.concerns(row.types):
                 return
             life = self._lives[row.id] = Life(row)
-        if not life.is_free:
-            return
-        if life.ended is None and not life.stepped:
+        if life.is_free and life.ended is None and not life.stepped:
             life.queued = True
             self._ready.append(life)
             self._awake()
-        elif life.at_rest:
-            life.release()
 
     def _start_ready(self) -> None:
         while self._ready:
@@ -378,6 +374,8 @@ class Engine:
         life.driver = None
         life.stuck = False
         del self._driving[life]
+        if life.ended is not None:
+            self._retries.cancel(life)  # one call failed, another was in a deadlock
         if life.at_rest:
             life.release()
         self._awake()

@@ -154,6 +154,7 @@ class World(Storage):
             Exception: what a world system raised, an ExceptionGroup if several did. The failure of an entity's call becomes its
                 `ErrorComponent` instead.
         """
+        await self.vacant()
         engine = self.begin(one_step=True)
         await engine.run()
         if len(engine.failures) == 1:
@@ -222,6 +223,11 @@ class World(Storage):
         return self._closed
 
     # For runners
+
+    async def vacant(self) -> None:
+        """Wait until a run that was told to end, as one that served the last `agent.ask`, has ended."""
+        while (engine := self.engine) is not None and engine.stopping:
+            await engine.over()
 
     def begin(self, *, one_step: bool = False, max_ticks: int | None = None, grace: float = 5.0) -> Engine:
         """An engine that is about to move this world; see `Engine` for the arguments.

@@ -48,7 +48,7 @@ class Stopwatch:
         for now in arrivals:
             gap = now - last
             last = now
-            if gap > self._max:
+            if gap > self._max:  # noqa: PLR1730 - for each arrival: a call would cost more than the comparison
                 self._max = gap
             if gap <= _SMALLEST:
                 burst += 1

@@ -4,6 +4,7 @@ from ecs_agent.systems.collaboration import CollaborationSystem, send_message, s
 from ecs_agent.systems.conversation import (
     HistoryReplaced,
     HistorySealed,
+    InputQueued,
     MessageAppended,
     append_message,
     history_problems,
@@ -12,17 +13,19 @@ from ecs_agent.systems.conversation import (
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
 from ecs_agent.systems.planning import PlanningSystem
-from ecs_agent.systems.reasoning import AttemptInterrupted, ReasoningSystem, TurnStarted
+from ecs_agent.systems.reasoning import AttemptDiscarded, AttemptInterrupted, ReasoningSystem, TurnStarted
 from ecs_agent.systems.replanning import ReplanningSystem
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem
 from ecs_agent.systems.user_input import UserInputSystem, answer_input
 
 __all__ = [
+    "AttemptDiscarded",
     "AttemptInterrupted",
     "CollaborationSystem",
     "ErrorHandlingSystem",
     "HistoryReplaced",
     "HistorySealed",
+    "InputQueued",
     "MemorySystem",
     "MessageAppended",
     "PlanningSystem",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ecs_agent.components.limits import LimitsComponent
+from ecs_agent.components.limits import DEFAULT_LIMITS, LimitsComponent
 from ecs_agent.types import EntityId
 
 CHARACTERS_A_TOKEN: Final = 4
@@ -153,7 +153,7 @@ class Ledger:
         entry = self._entries.get(entity)
         if entry is None:
             return None
-        limits = limits_of(entity) or LimitsComponent()
+        limits = limits_of(entity) or DEFAULT_LIMITS
         reached = _reached(limits, entry.own, streaming) or _reached_in_tree(limits, entry.tree, streaming)
         if reached is not None:
             return entity, reached
@@ -169,7 +169,7 @@ class Ledger:
         entry = self._entries.get(entity)
         if entry is None:
             return math.inf
-        limits = limits_of(entity) or LimitsComponent()
+        limits = limits_of(entity) or DEFAULT_LIMITS
         room = min(limits.tokens - entry.own.tokens, _affordable(limits.cost, entry.own.cost, price))
         for agent, account in zip((entity, *entry.above), entry.trees, strict=True):
             above = limits_of(agent)
@@ -178,11 +178,34 @@ class Ledger:
                 room = min(room, tokens, _affordable(above.tree_cost, account.cost, price))
         return room
 
+    def is_empty(self, entity: EntityId) -> bool:
+        """Whether nothing is known of what an agent spent in its run."""
+        entry = self._entries.get(entity)
+        return entry is None or not (entry.own.turns or entry.own.tokens)
+
+    def tool_calls_left(self, entity: EntityId, limits_of: Callable[[EntityId], LimitsComponent | None]) -> tuple[float, str]:
+        """How many more tools may be called in this run, and the limit that says so."""
+        entry = self._entries.get(entity)
+        left: tuple[float, str] = (math.inf, "")
+        if entry is None:
+            return left
+        own = limits_of(entity)
+        if own is not None and own.run_tool_calls is not None:
+            left = (own.run_tool_calls - entry.own.tool_calls, "max_tool_calls")
+        for agent, account in zip((entity, *entry.above), entry.trees, strict=True):
+            limits = own if agent == entity else limits_of(agent)
+            if limits is not None and limits.tree_tool_calls is not None:
+                left = min(left, (limits.tree_tool_calls - account.tool_calls, "max_tree_tool_calls"))
+        return left
+
     def is_shared(self, entity: EntityId, limits_of: Callable[[EntityId], LimitsComponent | None]) -> bool:
         """Whether others may spend what this agent may: a limit holds for a tree it is in."""
         entry = self._entries.get(entity)
-        found = [limits_of(agent) for agent in (entity, *entry.above)] if entry is not None else []
-        return any(limits is not None and (limits.tree_tokens is not None or limits.tree_cost is not None) for limits in found)
+        for agent in (entity, *entry.above) if entry is not None else ():
+            limits = limits_of(agent)
+            if limits is not None and (limits.tree_tokens is not None or limits.tree_cost is not None):
+                return True
+        return False
 
     def forget(self, entity: EntityId) -> None:
         """An agent is gone. What it spent stays in the trees it was in."""

@@ -14,6 +14,18 @@ LOOK_EVERY: Final = 32
 """Tokens after which others may have spent what the tree had left, so the ledger is asked again; sooner where less is left."""
 
 
+_NOTHING: Final = Spent(estimated=True)
+
+
+def characters_in(deltas: Sequence[StreamDelta]) -> int:
+    """Everything in some deltas that a model wrote."""
+    count = sum([len(delta.content) for delta in deltas if delta.content])
+    count += sum([len(delta.reasoning) for delta in deltas if delta.reasoning])
+    count += sum([len(delta.refusal) for delta in deltas if delta.refusal])
+    fragments = [fragment for delta in deltas if delta.tool_fragments for fragment in delta.tool_fragments]
+    return count + sum([len(fragment.arguments) + len(fragment.name or "") for fragment in fragments])
+
+
 class StreamMeter:
     """Counts one answer into the ledger while it arrives. Most deltas cost an addition. As long as no limit of a tree holds, nobody else spends
     what this answer may, so the ledger is not asked before its end is near.
@@ -35,18 +47,14 @@ class StreamMeter:
         self._limits_of = limits_of
         self._prices = prices
         self._characters = 0
-        self._counted = Spent(estimated=True)
+        self._counted = _NOTHING
         self._look_at: float = 0
         self._look_every = LOOK_EVERY if ledger.is_shared(entity, limits_of) else math.inf
         self._look_later()
 
     def add(self, deltas: Sequence[StreamDelta]) -> tuple[EntityId, str] | None:
         """Count deltas that arrived together; the limit that is reached with them, and whose it is, as `Ledger.exceeded` says it."""
-        characters = sum([len(delta.content) for delta in deltas if delta.content])
-        characters += sum([len(delta.reasoning) for delta in deltas if delta.reasoning])
-        characters += sum([len(delta.refusal) for delta in deltas if delta.refusal])
-        fragments = [fragment for delta in deltas if delta.tool_fragments for fragment in delta.tool_fragments]
-        self._characters += characters + sum([len(fragment.arguments) + len(fragment.name or "") for fragment in fragments])
+        self._characters += characters_in(deltas)
         if self._characters < self._look_at:
             return None
         self._count()
@@ -60,7 +68,7 @@ class StreamMeter:
             return
         cost = cost_of(usage, self._prices) if self._prices is not None else 0.0
         self._ledger.settle(self._entity, self._counted, Spent(usage.total_tokens, cost))
-        self._counted = Spent(estimated=True)
+        self._counted = _NOTHING
         self._characters = 0
 
     def _price(self) -> float:
@@ -69,6 +77,8 @@ class StreamMeter:
     def _count(self) -> None:
         tokens = estimate_tokens(self._characters)
         more = tokens - self._counted.tokens
+        if not more:
+            return
         cost = more * self._price()
         self._ledger.spend(self._entity, tokens=more, cost=cost, estimated=True)
         self._counted = Spent(tokens, self._counted.cost + cost, estimated=True)

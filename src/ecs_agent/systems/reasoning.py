@@ -27,12 +27,13 @@ from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import PermitPool
 from ecs_agent.errors import ProviderExhaustedError
 from ecs_agent.providers.calling import ask, open_stream
-from ecs_agent.providers.protocol import RequestOptions
+from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.delta_run import runs
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.systems.budget import Budget, LimitReached
+from ecs_agent.systems.budget import Budget, LimitReached, budget_of
 from ecs_agent.systems.conversation import admit, append, awaits_model, seal
-from ecs_agent.systems.ledger import Ledger
+from ecs_agent.systems.ledger import Ledger, estimate_tokens
+from ecs_agent.systems.meter import characters_in
 from ecs_agent.types import (
     CompletionResult,
     EntityId,
@@ -60,19 +61,34 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptInterrupted:
-    """An answer was cut or cancelled; `message` is what is kept of it, None if nothing had arrived."""
+    """An answer was cut or cancelled; `message` is what is kept of it, None if nothing had arrived.
+
+    `usage` is the provider's count if it had told one, else an estimate of what arrived, marked as such; None if that is nothing.
+    """
 
     entity_id: EntityId
     message: Message | None
     usage: Usage | None
 
 
+@dataclass(frozen=True, slots=True)
+class AttemptDiscarded:
+    """An interrupted answer was taken back, since the model is asked again: whoever showed it removes it."""
+
+    entity_id: EntityId
+    message: Message
+
+
 def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent) -> bool:
-    return awaits_model(conversation.messages)
+    messages = conversation.messages
+    return awaits_model(messages) or (bool(messages) and messages[-1].interrupted)
 
 
 class ReasoningSystem:
     """Asks the model of an entity when the last message is from the user or a tool.
+
+    So it does when its last answer was interrupted and nothing keeps it from going on: the attempt failed and is tried again
+    (`SupervisionComponent`, `touch`), or the run that held it ended. That answer is taken back first (`AttemptDiscarded`).
 
     Args:
         priority: lower runs first.
@@ -106,34 +122,50 @@ class ReasoningSystem:
         streaming: Read[StreamingComponent] | None = None,
     ) -> None:
         """One turn: ask, store, and leave either an answer or pending tool calls."""
-        if me.has(StreamStateComponent):
-            self.settle(me)  # an attempt that lost its owner, as after a restart
+        if me.has(StreamStateComponent):  # an attempt that lost its owner, as after a restart
+            self.settle(me)
+            me.add(InterruptionComponent("its run ended before the answer did"))
             return
         release = await self._permits.acquire(id(llm.provider)) if self._permits is not None else None
         try:
+            _discard_interrupted(me, conversation)
             seal(me)
-            turn = _turn_of(me)
-            budget = Budget(me, turn)
-            reached = budget.reached()
-            if reached is not None:
-                me.add(TerminalComponent(reached))
-                return
-            state = _begin_turn(me, turn, budget)
-            request = visible(conversation.messages, prompt.content if prompt else llm.system_prompt), _options(llm, chosen, registry)
+            system_prompt = prompt.content if prompt else llm.system_prompt
+            await self._turn(me, llm.provider, conversation, system_prompt, _options(llm, chosen, registry), streaming)
+        finally:
+            if release is not None:
+                release()
+
+    async def _turn(
+        self,
+        me: Entity,
+        provider: ProviderLike,
+        conversation: ConversationComponent,
+        system_prompt: str,
+        options: RequestOptions,
+        streaming: StreamingComponent | None,
+    ) -> None:
+        turn = _turn_of(me)
+        budget, result = budget_of(me, turn), None
+        reached = budget.reached()
+        if reached is not None:
+            me.add(TerminalComponent(reached))
+            return
+        state = _begin_turn(me, turn, budget)
+        messages = visible(conversation.messages, system_prompt)
+        try:
             if streaming is None or streaming.enabled:
-                result = await _receive(me, state, budget, await open_stream(llm.provider, *request))
+                result = await _receive(me, state, budget, await open_stream(provider, messages, options))
             else:
-                result = await ask(llm.provider, *request)
+                result = await ask(provider, messages, options)
         except ProviderExhaustedError:
             self._end(me, "provider_exhausted")
         except LimitReached as limit:
             self._end(me, limit.reason)
         else:
-            budget.end_turn(result.usage)
             _commit(me, turn, result)
         finally:
-            if release is not None:
-                release()
+            budget.end_turn(result.usage if result is not None else None)
 
     def _end(self, me: Entity, reason: str) -> None:
         self.settle(me)
@@ -146,11 +178,30 @@ class ReasoningSystem:
             return
         partial = state.result()
         kept = replace(partial.message, interrupted=True, parts=_without_calls(partial.message))
+        usage = partial.usage or _estimated(state)
+        turn = me.get(TurnComponent)
+        if turn is not None and usage is not None:
+            turn.usage = usage if turn.usage is None else turn.usage + usage
         me.remove(StreamStateComponent)
         if kept.parts:
             append(me, kept)
         admit(me)
-        me.emit(AttemptInterrupted(me.id, kept if kept.parts else None, partial.usage))
+        interrupted = AttemptInterrupted(me.id, kept if kept.parts else None, usage)
+        if turn is not None:
+            me.edit(TurnComponent, interrupted)
+        else:
+            me.emit(interrupted)
+
+
+def _estimated(state: StreamStateComponent) -> Usage | None:
+    tokens = estimate_tokens(characters_in(state.deltas))
+    return Usage(0, tokens, tokens, estimated=True) if tokens else None
+
+
+def _discard_interrupted(me: Entity, conversation: ConversationComponent) -> None:
+    if conversation.messages and conversation.messages[-1].interrupted:
+        message = conversation.messages.pop()
+        me.edit(ConversationComponent, AttemptDiscarded(me.id, message))
 
 
 def _without_calls(message: Message) -> tuple[Part, ...]:

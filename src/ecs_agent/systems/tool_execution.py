@@ -6,9 +6,7 @@ is done is kept, what is not gets an interrupted result.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 from ecs_agent.components import (
     InterruptionComponent,
@@ -18,9 +16,10 @@ from ecs_agent.components import (
     ToolResultsComponent,
     TurnComponent,
 )
+from ecs_agent.components.limits import DEFAULT_LIMITS
 from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import Permits
-from ecs_agent.systems.budget import TOOL_LIMITS, Budget
+from ecs_agent.systems.budget import budget_of
 from ecs_agent.systems.conversation import admit, append, interrupted_result
 from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
 from ecs_agent.tools.threads import ToolThreads
@@ -46,7 +45,7 @@ class ToolExecutionCompleted:
     seconds: float
 
 
-_DEFAULTS = LimitsComponent()
+_NO_TOOLS = ToolRegistryComponent()
 
 
 class ToolExecutionSystem:
@@ -70,20 +69,19 @@ class ToolExecutionSystem:
         limits: Read[LimitsComponent] | None = None,
     ) -> None:
         """Run the calls of one answer; the conversation gets all results at once, in the order of the calls."""
-        allowed = limits or _DEFAULTS
-        most, known = allowed.tool_calls, registry or ToolRegistryComponent()
+        allowed, known = limits or DEFAULT_LIMITS, registry or _NO_TOOLS
+        calls = [call for call in pending.tool_calls if call.id not in pending.results]
+        within = calls[: max(0, allowed.tool_calls - len(pending.results))]
+        permitted, limit = budget_of(me, me.get(TurnComponent) or TurnComponent()).begin_tool_calls(len(within))
         at_once = Permits(allowed.parallel_tools) if allowed.parallel_tools is not None else None
-        budget = Budget(me, me.get(TurnComponent) or TurnComponent())
-        running: list[Coroutine[Any, Any, None]] = []
-        for number, call in enumerate(pending.tool_calls):
-            if call.id in pending.results:
-                continue
-            reached = budget.reached() if number < most else None
-            if number < most and reached not in TOOL_LIMITS:
-                budget.begin_tool_call()
-                running.append(self._run(me, pending, call, known, at_once))
-            else:
-                running.append(_refuse(me, pending, call, reached, most))
+        running = [self._run(me, pending, call, known, at_once) for call in within[:permitted]]
+        for call in calls[permitted:]:
+            why = (
+                f"a turn may call at most {allowed.tool_calls} tools; call the rest in the next turn"
+                if permitted == len(within)
+                else f"the limit {limit} of this run is reached"
+            )
+            _keep(me, pending, call, ToolOutcome(f"not run: {why}", is_error=True, seconds=0.0))
         await World.gather(running)
         self.settle(me)
 
@@ -116,11 +114,6 @@ class ToolExecutionSystem:
         me.remove(PendingToolCallsComponent)
         admit(me)
         me.add(ToolResultsComponent({call.id: result.content for call, result in zip(pending.tool_calls, results, strict=True)}))
-
-
-async def _refuse(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, reached: str | None, most: int) -> None:
-    why = f"the limit {reached} of this run is reached" if reached else f"a turn may call at most {most} tools; call the rest in the next turn"
-    _keep(me, pending, call, ToolOutcome(f"not run: {why}", is_error=True, seconds=0.0))
 
 
 def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:
