@@ -32,14 +32,15 @@ from ecs_agent.components import (
 )
 from ecs_agent.components.limits import DEFAULT_LIMITS
 from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
+from ecs_agent.core.engine import Engine
 from ecs_agent.core.runner import Service
-from ecs_agent.errors import DepthLimitError, WorldBusyError
+from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.conversation import append_message
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
-from ecs_agent.systems.reasoning import ReasoningSystem, TurnStarted
+from ecs_agent.systems.reasoning import AttemptDiscarded, ReasoningSystem, TurnStarted
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem
 from ecs_agent.tools import tool_table
 from ecs_agent.types import EntityId, Message, StreamDeltaEvent, StreamEndEvent, Usage
@@ -49,8 +50,9 @@ from ecs_agent.types import EntityId, Message, StreamDeltaEvent, StreamEndEvent,
 class RunCompleted:
     """The agent is at rest; always the last event of a run.
 
-    `reason` is "idle" when it finished its answer, "interrupted" when it was told to stop, else why it ended; for "terminal", `detail` is the
-    reason of the `TerminalComponent`. `text` is the last answer, `usage` that of all turns, None when no provider reported any.
+    `reason` is "idle" when it finished its answer, "interrupted" when it was told to stop, else why it ended; `detail` says more: for "terminal"
+    the reason of the `TerminalComponent`, for "system_failed" what a world system raised. `text` is the last answer, and `complete` whether that
+    is a whole answer to the last input. `usage` is that of all turns, None when no provider reported any.
     """
 
     reason: str
@@ -58,10 +60,11 @@ class RunCompleted:
     text: str
     usage: Usage | None
     turns: int
+    complete: bool = True
 
 
-AgentEvent: TypeAlias = StreamEvent | TurnStarted | ToolExecutionStarted | ToolExecutionCompleted | RunCompleted
-"""Everything a run yields: the events of its streams, and what happens around them."""
+AgentEvent: TypeAlias = StreamEvent | TurnStarted | AttemptDiscarded | ToolExecutionStarted | ToolExecutionCompleted | RunCompleted
+"""Everything a run yields: the events of its streams, and what happens around them. `AttemptDiscarded` takes back the text since `TurnStarted`."""
 
 
 def install(world: World) -> None:
@@ -167,8 +170,15 @@ class Agent:
 
         Raises:
             ProviderError: the model could not be asked, or its answer broke off.
+            RunEndedError: something else ended the run before the answer was complete: a limit, an interruption, a stop.
         """
-        return (await self.run(message).result()).text
+        completed = await self.run(message).result()
+        if not completed.complete:
+            why = completed.reason if completed.detail is None else f"{completed.reason}, {completed.detail}"
+            raise RunEndedError(
+                f"the run of agent {self.entity} ended before its answer was complete: {why}", reason=completed.reason, text=completed.text
+            )
+        return completed.text
 
     def interrupt(self, reason: str = "interrupted") -> None:
         """Tell it to stop: running calls are cancelled, what was said is kept, open tool calls are answered as interrupted."""
@@ -191,6 +201,7 @@ class AgentRun:
         self._service = agent.world.resource(_Runs, lambda: _Runs(agent.world))
         self._events: EventStream | None = None
         self._settled: asyncio.Future[Outcome] | None = None
+        self._engine: Engine | None = None
         self._translator = EventTranslator()
         self._ready: deque[AgentEvent] = deque()
         self._completed: RunCompleted | None = None
@@ -266,12 +277,12 @@ class AgentRun:
         if self._events is None:
             self._service.enter(self._agent.entity)
             try:
-                engine = await self._service.acquire()
+                engine = self._engine = await self._service.acquire()
             except BaseException:
                 self._service.leave(self._agent.entity)
                 raise
-            self._events = self._agent.world.events(self._agent.entity)
             try:
+                self._events = self._agent.world.events(self._agent.entity)
                 append_message(self._agent.world, self._agent.entity, self._message)
             except BaseException:
                 self._over = True
@@ -290,7 +301,7 @@ class AgentRun:
             case TurnStarted() as event:
                 self._translator = EventTranslator()
                 self._ready.append(event)
-            case ToolExecutionStarted() | ToolExecutionCompleted() as event:
+            case AttemptDiscarded() | ToolExecutionStarted() | ToolExecutionCompleted() as event:
                 self._ready.append(event)
             case _:
                 pass  # structural events are for observers of the world
@@ -315,9 +326,13 @@ class AgentRun:
         reason, detail = str(outcome.reason), terminal.reason if terminal else None
         if outcome.reason is EndReason.IDLE and interruption is not None:
             reason, detail = "interrupted", interruption.reason
-        last = next((m for m in reversed(self._agent.messages) if m.role in ("assistant", "user")), None)
+        if outcome.reason is EndReason.SYSTEM_FAILED and self._engine is not None and self._engine.failures:
+            detail = repr(self._engine.failures[0])
+        messages = self._agent.messages
+        last = next((m for m in reversed(messages) if m.role in ("assistant", "user")), None)
         text = last.content if last is not None and last.role == "assistant" else ""
-        return RunCompleted(reason, detail, text, turn.usage, turn.turn)
+        complete = last is not None and last is messages[-1] and last.role == "assistant" and not (last.interrupted or last.tool_calls)
+        return RunCompleted(reason, detail, text, turn.usage, turn.turn, complete)
 
     def _leave(self) -> None:
         if self._events is not None:

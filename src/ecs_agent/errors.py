@@ -31,6 +31,7 @@
         ├── LeaseRevokedError           a call that was cancelled tried to write
         ├── LoopRunningError            run_sync inside a running loop            (also a RuntimeError)
         ├── RequestsFullError           too many changes were asked of one entity
+        ├── RunEndedError               an agent's run ended before its answer was complete
         ├── SystemDefinitionError       a system's signature cannot be a query    (also a TypeError)
         ├── NoProgressError             a system's `when` stays true and nothing changes
         ├── LogTruncatedError           a position that the log no longer holds   (also a LookupError)
@@ -263,6 +264,20 @@ class LoopRunningError(WorldError, RuntimeError):
 
 class RequestsFullError(WorldError):
     """Too many changes were asked of an entity whose call does not end."""
+
+
+class RunEndedError(WorldError):
+    """An agent's run ended before its answer was complete: a limit, an interruption, a stop, a world system that raised.
+
+    Attributes:
+        reason: why, as in `RunCompleted`.
+        text: what it had said.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", text: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.text = text
 
 
 class SystemDefinitionError(WorldError, TypeError):

@@ -185,10 +185,42 @@ class TestServe:
         world.event_bus.subscribe(Happened, _ignore)
         spawn(world, Work())
         serving = asyncio.ensure_future(Runner().serve(world))
-        await turns(20)
+        await asyncio.sleep(2.0)  # a second after the start everyone is looked at once more
         before = loop_turns()
         await asyncio.sleep(3600.0)
         assert loop_turns() - before <= 2, "the loop woke up for our own timer only"
+        await world.aclose()
+        await serving
+
+    async def test_a_call_on_one_of_very_many_does_not_have_the_others_looked_at_each_time(self, world: World) -> None:
+        looks = 0
+
+        @system(when=lambda work: work.todo > 0)
+        async def act(work: Work) -> None:
+            work.todo = 0
+
+        def look(style: Style) -> bool:
+            nonlocal looks
+            looks += 1
+            return False
+
+        @system(when=look)
+        async def others(style: Style) -> None: ...
+
+        for _ in range(1000):
+            spawn(world, Style())
+        one = spawn(world, Work())
+        world.register_system(act)
+        world.register_system(others)
+        serving = asyncio.ensure_future(Runner().serve(world))
+        await asyncio.sleep(2.0)
+        before = looks
+        for _ in range(10):
+            world.add_component(one, Work(1))
+            await asyncio.sleep(0.05)
+        assert looks == before
+        await asyncio.sleep(1.0)
+        assert looks == before + 1000, "once, when all is quiet"
         await world.aclose()
         await serving
 

@@ -12,7 +12,6 @@ from typing import Any
 from tests.core.parts import Happened, Work, begin, run, spawn, turns, wait
 
 from ecs_agent.core import EndReason, Entity, World, system
-from ecs_agent.types import EntityId
 
 
 class TestClosing:
@@ -26,7 +25,7 @@ class TestClosing:
             spawn(world, Work(1000))
         gone = spawn(world, Work(1000))
         world.report(Happened())
-        reading = asyncio.ensure_future(anext(world.events(EntityId(99)), "over"))
+        reading = asyncio.ensure_future(anext(world.events(world.create_entity()), "over"))
         task = await begin(world)
         world.delete_entity(gone)
         await world.aclose()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 from tests.core.parts import Style, Work, begin, loop_turns, now, spawn, turns, wait
 
-from ecs_agent.core import EndReason, World, system
+from ecs_agent.core import EndReason, Runner, World, system
 from ecs_agent.core.runner import Service
 from ecs_agent.errors import WorldBusyError, WorldClosedError
 from ecs_agent.types import EntityId
@@ -142,3 +145,16 @@ class TestService:
         engine = await service.acquire()
         await service.aclose()
         assert world.engine is engine
+
+    @pytest.mark.parametrize("faster", [lambda world: world.aclose(), lambda world: world.process(), lambda world: Runner().run(world)])
+    async def test_when_somebody_was_faster_no_task_ends_with_an_error_that_nobody_takes(
+        self, world: World, faster: Callable[[World], Coroutine[Any, Any, object]]
+    ) -> None:
+        complaints: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        asking = asyncio.ensure_future(Service(world).acquire())
+        await asyncio.gather(faster(world), asking, return_exceptions=True)
+        del asking
+        await turns(3)
+        gc.collect()
+        assert complaints == []

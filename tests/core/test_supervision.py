@@ -180,6 +180,23 @@ class TestEndingTheWait:
         await run(timed)
         assert (failing.times, now()) == ([0.0], 3.0)
 
+    @pytest.mark.parametrize(("back", "tried"), [(5.0, 20.0), (50.0, 50.0)])
+    async def test_if_that_is_taken_back_within_the_run_it_is_tried_again_after_all(self, timed: World, back: float, tried: float) -> None:
+        failing = Failing(*errors(1))
+        timed.register_system(failing)
+
+        @system
+        async def busy(ban: Ban) -> None:
+            await asyncio.sleep(60.0)
+
+        timed.register_system(busy)
+        spawn(timed, Ban())
+        entity = spawn(timed, Work(), SupervisionComponent(backoff=20.0))
+        change_later(3.0, timed.add_component, entity, TerminalComponent("enough"))
+        change_later(back, timed.remove_component, entity, TerminalComponent)
+        await run(timed)
+        assert failing.times == [0.0, tried]
+
     async def test_a_deleted_one_is_not_either(self, timed: World) -> None:
         timed.register_system(Failing(*errors(1)))
         entity = spawn(timed, Work(), SupervisionComponent(backoff=20.0))

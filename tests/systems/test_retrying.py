@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.systems.scripted import Scripted
 
-from ecs_agent import Runner, World, append_message, spawn_agent
+from ecs_agent import RunCompleted, Runner, TextDelta, World, append_message, spawn_agent
 from ecs_agent.components import LimitsComponent, TurnComponent
 from ecs_agent.core import EndReason, SupervisionComponent
 from ecs_agent.errors import AuthenticationError, StreamInterruptedError
@@ -24,8 +24,18 @@ def test_it_is_asked_again_and_the_half_answer_is_taken_back() -> None:
             provider = Scripted(BROKEN, BROKEN, WHOLE)
             agent = spawn_agent(world, provider)
             world.add_component(agent.entity, SupervisionComponent(restarts=5, backoff=1.0))
-            completed = await agent.run("go").result()
-            assert (completed.reason, completed.text) == ("idle", "all of it")
+            shown, completed = "", None
+            async for event in agent.run("go"):
+                match event:
+                    case TextDelta(text=text):
+                        shown += text
+                    case AttemptDiscarded(message=message):
+                        assert shown == message.content
+                        shown = ""
+                    case RunCompleted():
+                        completed = event
+            assert completed is not None
+            assert (completed.reason, completed.text, shown) == ("idle", "all of it", "all of it")
             assert agent.messages == [Message("user", "go"), Message("assistant", "all of it")]
             assert [[message.content for message in request] for request in provider.requests] == [["go"]] * 3
             told = [fact.payload for fact in world.log.read()]

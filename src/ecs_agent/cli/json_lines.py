@@ -12,6 +12,7 @@ Every object has a `type`. Text is exactly the model's; nothing is taken out of 
     tool_call_completed       index, call
     usage_reported            usage
     finished                  text, finish_reason, raw_finish_reason, usage, timing       one a turn
+    attempt_discarded         text                    the model is asked again; this, shown since the last turn_started, does not hold
     tool_execution_started    call
     tool_execution_completed  call, text, is_error, seconds
     run_completed             reason, detail, text, usage, turns                         the last line, unless the run failed:
@@ -45,7 +46,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.failures import sentence
 from ecs_agent.errors import EcsAgentError
-from ecs_agent.systems.reasoning import TurnStarted
+from ecs_agent.systems.reasoning import AttemptDiscarded, TurnStarted
 from ecs_agent.types import CompletionResult, JsonObject, Timing, ToolCall, Usage
 
 
@@ -66,6 +67,8 @@ def event_record(event: AgentEvent) -> JsonObject:
             return {"type": "refusal_delta", "text": text}
         case CitationReceived(citation=citation):
             return {"type": "citation_received", "url": citation.url, "title": citation.title, "start": citation.start, "end": citation.end}
+        case AttemptDiscarded(message=message):
+            return {"type": "attempt_discarded", "text": message.content}
         case TurnStarted(turn=turn):
             return {"type": "turn_started", "turn": turn}
         case UsageReported(usage=usage):

@@ -23,7 +23,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.sanitize import TerminalSanitizer, one_line
 from ecs_agent.cli.terminal import Look, Terminal
-from ecs_agent.systems.reasoning import TurnStarted
+from ecs_agent.systems.reasoning import AttemptDiscarded, TurnStarted
 from ecs_agent.types import CompletionResult, Timing, ToolCall, Usage
 
 _CUT_SHORT = {
@@ -99,6 +99,8 @@ class Transcript:
                 self._write(text, Look.QUIET)
             case TurnStarted():
                 self.answer.wait()
+            case AttemptDiscarded():
+                self._note("the answer broke off and is asked for again; what stands above does not hold")
             case ToolExecutionStarted(call=call):
                 self._call(call)
             case ToolExecutionCompleted():

@@ -101,6 +101,11 @@ class Barriers:
             self._acting.clear()
         self.failures += [error for error in failures if error is not None]
 
+    def left(self, entries: list[WorldEntry], grace: float) -> None:
+        """Report those that did not end when their meeting was cancelled."""
+        names = ", ".join([entry.name for entry in entries])
+        self._state.report(WorldSystemFailed(names, f"did not end within {grace} s after the cancel"))
+
     async def _process(self, entry: WorldEntry) -> Exception | None:
         self._acting[asyncio.current_task()] = self.parts[entry]
         try:

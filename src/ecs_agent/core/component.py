@@ -119,7 +119,7 @@ def snapshot(component: object) -> Snapshot:
     values = _values(component)
     if _CONTAINERS.isdisjoint(map(type, values)):
         return values
-    return tuple([_COPY[kind](value) if (kind := type(value)) in _COPY else value for value in values])
+    return tuple([_copied(value) for value in values])
 
 
 def changed(components: Mapping[type, Any], before: Mapping[type, Snapshot]) -> list[type]:

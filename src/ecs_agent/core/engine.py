@@ -17,7 +17,6 @@ from collections.abc import Collection
 from ecs_agent.core.arrivals import Arrivals
 from ecs_agent.core.barriers import Barriers, Process
 from ecs_agent.core.calls import Calls
-from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.joins import Joins
 from ecs_agent.core.lease import Lease
 from ecs_agent.core.life import START, Life
@@ -27,6 +26,7 @@ from ecs_agent.core.row import Row
 from ecs_agent.core.schedule import EntityEntry, Entry, Schedule, WorldEntry
 from ecs_agent.core.state import State
 from ecs_agent.core.steps import Steps
+from ecs_agent.core.sweep import SWEEP_AFTER, Sweep
 from ecs_agent.core.tasks import cancel_all, ended, gather, pause
 from ecs_agent.errors import WorldBusyError
 from ecs_agent.types import EntityId
@@ -74,6 +74,7 @@ class Engine:
         self._driving: dict[Life, None] = {}
         self._wake: asyncio.Future[None] | None = None
         self._over: asyncio.Future[None] = self.loop.create_future()
+        self._sweeping = Sweep(state, self._enqueue)
         self._stop_reason: EndReason | None = None
         self._fault: Exception | None = None
 
@@ -87,7 +88,7 @@ class Engine:
             self._arrivals.changed()
         life = self._lives.get(row.id)
         if life is not None:
-            if life.retry is not None:
+            if life.retry is not None or life in self._retries.halted:
                 self._retries.look(life)
             if life.driver is not None:
                 return  # its driver looks after each call
@@ -151,11 +152,9 @@ class Engine:
                 await self._sleep()
             elif self.finishing:
                 self.stop_soon(EndReason.STOPPED)
-            elif self._sweep():
-                continue
-            elif forever or (self._retries and not self.one_step):
-                await self._sleep()
-            elif not await self._heard_out():
+            elif forever:
+                await self._rest()
+            elif not self._sweep() and not await self._waited():
                 return
             if self._arrivals.failures and not self._arrivals.busy:
                 self.stop_soon(EndReason.SYSTEM_FAILED)
@@ -168,8 +167,11 @@ class Engine:
         """Whether world systems may meet: when the run finishes, only for those who wait at the barrier in the middle of a step."""
         return not self.finishing or any(life.parked and life.place != START for life in self._lives.values())
 
-    async def _heard_out(self) -> bool:
-        """Wait for busy handlers, at most the grace; whether something happened meanwhile."""
+    async def _waited(self) -> bool:
+        """Wait for another try after a failure, or for busy handlers, at most the grace; whether something happened meanwhile."""
+        if self._retries and not self.one_step:
+            await self._sleep()
+            return True
         if not self._state.bus.busy:
             return False
         self._wake = wake = self.loop.create_future()
@@ -187,9 +189,8 @@ class Engine:
             while not meeting.done() and self._stop_reason is None:
                 await self._sleep()
         finally:
-            if not meeting.done():
-                await cancel_all([meeting], self._grace)
-                self._left(meeting, group)
+            if not meeting.done() and await cancel_all([meeting], self._grace):
+                self._barriers.left(group, self._grace)
             self._meeting = None
         if meeting.done() and not meeting.cancelled():
             meeting.result()  # raises what was a fault of the engine itself
@@ -201,11 +202,6 @@ class Engine:
         self._ready.extendleft(reversed(waited))  # before those who came to be due during the meeting
         if not self.finishing:
             self._arrivals.begin()
-
-    def _left(self, meeting: asyncio.Task[None], group: list[WorldEntry]) -> None:
-        if not meeting.done():
-            names = ", ".join([entry.name for entry in group])
-            self._state.report(WorldSystemFailed(names, f"did not end within {self._grace} s after the cancel"))
 
     @property
     def failures(self) -> list[Exception]:
@@ -305,12 +301,25 @@ class Engine:
             self._wake.set_result(None)
 
     def _sweep(self) -> bool:
-        """Compare and match every entity once more; whether there is something to do after all."""
-        for row in list(self._state.rows.values()):
-            self._state.compare(row)
-            self._enqueue(row)
+        """Look at everyone once more; whether there is something to do after all."""
+        self._sweeping.at_once()
         self._start_ready()
         return bool(self._driving or self._arrivals.busy or self._barriers.due())
+
+    async def _rest(self) -> None:
+        """Sleep until something happens; after a while without it, look at everyone once more."""
+        timer = self.loop.call_later(SWEEP_AFTER, self._awake) if self._sweeping.is_due else None
+        try:
+            await self._sleep()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if timer is not None and self.loop.time() >= timer.when():
+            await self._sweeping.bit_by_bit(self._go_on)
+
+    def _go_on(self) -> bool:
+        self._start_ready()
+        return self._stop_reason is None
 
     # What calls tell the engine
 
@@ -371,6 +380,7 @@ class Engine:
                 self._retire(life)
 
     def _retire(self, life: Life) -> None:
+        self._sweeping.is_due = True
         life.driver = None
         life.stuck = False
         del self._driving[life]

@@ -114,6 +114,8 @@ class EventBus:
             stream = reference()
             if stream is not None and (stream.which.everything or stream.which.takes(kind, components)):
                 stream.push(entry, kind)
+            if stream is not None and kind is EntityDeleted:
+                stream.close()  # its id is never used again
 
     def merge_with(self, event_type: type[E], merge: Callable[[Sequence[E]], Iterable[tuple[E, int]]]) -> None:
         """Say how adjacent events of a type, those of one attempt of one entity, become fewer for a stream that is behind or coalesces.
@@ -141,7 +143,7 @@ class EventBus:
     # Streams
 
     def open(self, entity: EntityId | None = None, *, which: EventFilter | None = None, policy: Delivery | None = None) -> EventStream:
-        """Listen to one entity, or to all, from now on; close it (or leave its `async with`) when done.
+        """Listen to one entity until it is deleted, or to all, from now on; close it (or leave its `async with`) when done.
 
         Args:
             entity: whose events; None for all.

@@ -20,9 +20,10 @@ from ecs_agent.types import EntityId
 class EventStream:
     """The envelopes of one entity, or of all, from when it was opened. An observer: closing it changes nothing for anyone else.
 
-    One that was left without closing ends with its last reference. Each envelope says to which entity, run, turn and attempt it belongs; a
-    merged one has the place of its newest part, so a stream of all entities that merges keeps the order of each entity, but not always that
-    between them. What it can neither hold nor merge it drops, oldest first, and hands out one `EventsSkipped` in its place.
+    That of one entity ends when the entity is deleted; one that was left without closing ends with its last reference. Each envelope says to
+    which entity, run, turn and attempt it belongs; a merged one has the place of its newest part, so a stream of all entities that merges keeps
+    the order of each entity, but not always that between them. What it can neither hold nor merge it drops, oldest first, and hands out one
+    `EventsSkipped` in its place.
 
     Args:
         entity: whose events; None for all.

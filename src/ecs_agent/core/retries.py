@@ -16,6 +16,9 @@ class Retries:
     Args:
         state: where their errors are taken away.
         awake: told when that has happened.
+
+    Attributes:
+        halted: those that have been ended while they waited; nobody waits for them, unless that is taken back.
     """
 
     def __init__(self, state: State, awake: Callable[[], None]) -> None:
@@ -23,6 +26,7 @@ class Retries:
         self._awake = awake
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Life, None] = {}
+        self.halted: dict[Life, None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -52,13 +56,19 @@ class Retries:
     def look(self, life: Life) -> None:
         """An entity changed that waits for another try: whether there is still something to try again."""
         held = life.row.components
-        if ErrorComponent not in held or TerminalComponent in held or QuarantineComponent in held:
+        if ErrorComponent not in held:
             self.cancel(life)
+        elif TerminalComponent in held or QuarantineComponent in held:
+            self.cancel(life)
+            self.halted[life] = None
+        elif self.halted.pop(life, self) is None:
+            self.resume(life)
 
     def cancel(self, life: Life) -> None:
         """It is not tried again by itself."""
         life.cancel_retry()
         self._waiting.pop(life, None)
+        self.halted.pop(life, None)
 
     def _due(self, life: Life, error: ErrorComponent) -> None:
         self.cancel(life)

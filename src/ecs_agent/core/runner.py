@@ -101,7 +101,7 @@ class Service:
     def __init__(self, world: World) -> None:
         self._world = world
         self._holders = 0
-        self._task: asyncio.Task[RunResult] | None = None
+        self._task: asyncio.Task[None] | None = None
 
     async def acquire(self) -> Engine:
         """Start the run unless one is active, and return it.
@@ -119,7 +119,7 @@ class Service:
                     await engine.over()
                     continue
                 if self._task is None or self._task.done():
-                    self._task = asyncio.get_running_loop().create_task(Runner().serve(self._world), name="world")
+                    self._task = asyncio.get_running_loop().create_task(self._serve(), name="world")
                 await asyncio.sleep(0)
             if engine.one_step:
                 raise WorldBusyError("a tick is active in this world, which ends after one step; await it before you ask an agent")
@@ -127,6 +127,12 @@ class Service:
             self.release()
             raise
         return engine
+
+    async def _serve(self) -> None:
+        try:
+            await Runner().serve(self._world)
+        except (WorldBusyError, WorldClosedError):
+            pass  # somebody was faster; whoever asked for the run sees it for himself
 
     def release(self) -> None:
         """Leave. When nobody else is left and the run was started here, it is told to end; `aclose` waits for it."""

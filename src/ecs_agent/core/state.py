@@ -195,10 +195,11 @@ class State:
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:
-        """Take note of a change that comparing cannot see; an entity that failed is ready again."""
-        row.failures = ()
-        if self.run is not None:
-            self.run.forgive(row)
+        """Take note of a change that comparing cannot see; an entity that failed is ready again. By a call of its own no limit is lifted."""
+        if author is None:
+            row.failures = ()
+            if self.run is not None:
+                self.run.forgive(row)
         for halting in (ErrorComponent, QuarantineComponent):
             self.take(row, halting, None)
         if component_type is not None:

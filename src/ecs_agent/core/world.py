@@ -123,7 +123,7 @@ class World(Storage):
         """Watch events from now on. Leaving the iteration never stops an agent.
 
         Args:
-            entity: whose; None for those of all entities and of the world itself.
+            entity: whose, until it is deleted; None for those of all entities and of the world itself.
             types: of exactly these types; all by default.
             query: of entities that have all of these components.
             without: of entities that have none of these components.
@@ -132,7 +132,10 @@ class World(Storage):
 
         Raises:
             ValueError: both a policy and a limit were given.
+            EntityNotFoundError: there is no such entity.
         """
+        if entity is not None:
+            self.state.row(entity)
         if policy is not None and limit is not None:
             raise ValueError("give world.events a policy or a limit, not both; limit=n is short for policy=EveryDelta(n)")
         which = EventFilter(frozenset(types), frozenset(query), frozenset(without))
