@@ -98,6 +98,22 @@ class StreamStateComponent:
         """What has arrived so far."""
         return fold(self.deltas)
 
+    @property
+    def timing(self) -> Timing:
+        """How it has arrived so far; pieces that were written together count as one moment."""
+        if self.first_at is None:
+            return Timing()
+        usage = self.deltas[-1].usage
+        spread = self.last_at - self.first_at
+        tokens = usage.completion_tokens if usage is not None else self.received
+        return Timing(
+            time_to_first_delta=self.first_at - self.started,
+            duration=self.last_at - self.started,
+            deltas=self.received,
+            gap_max=self.longest_gap or None,
+            tokens_per_second=tokens / spread if spread > 0 else None,
+        )
+
 
 def _merged(deltas: list[StreamDelta]) -> list[StreamDelta]:
     """Fewer deltas with the same fold; runs of plain text, nearly all there is, are joined at once."""

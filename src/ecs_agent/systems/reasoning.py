@@ -6,7 +6,8 @@ valid conversation: text that had arrived is kept as an interrupted message, hal
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -25,8 +26,8 @@ from ecs_agent.components import (
 )
 from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import PermitPool
-from ecs_agent.errors import ProviderExhaustedError
-from ecs_agent.providers.calling import ask, open_stream
+from ecs_agent.errors import ProviderError, ProviderExhaustedError, StreamInterruptedError
+from ecs_agent.providers.calling import ask, open_answer
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.delta_run import runs
 from ecs_agent.streaming.stream import CompletionStream
@@ -155,7 +156,7 @@ class ReasoningSystem:
         messages = visible(conversation.messages, system_prompt)
         try:
             if streaming is None or streaming.enabled:
-                result = await _receive(me, state, budget, await open_stream(provider, messages, options))
+                result = await _Inflow(me, state, budget).receive(await open_answer(provider, messages, options))
             else:
                 result = await ask(provider, messages, options)
         except ProviderExhaustedError:
@@ -248,31 +249,74 @@ def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry
     return options
 
 
-async def _receive(me: Entity, state: StreamStateComponent, budget: Budget, stream: CompletionStream) -> CompletionResult:
-    me.emit(StreamStartEvent(me.id))
-    arrived: list[StreamDelta] = []
+class _Inflow:
+    """An answer that is arriving: gathered until the call waits, then written together. State first, then the log, then the budget."""
 
-    def write() -> None:
-        deltas = arrived.copy()
-        arrived.clear()
-        state.add(deltas, me.monotonic())
-        me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT)
-        budget.receive(deltas)
+    __slots__ = ("_arrived", "_budget", "_me", "_most", "_reached", "_state")
 
-    async with stream:
-        while deltas := await stream.read():
-            if not arrived:
-                arrived += deltas
-                me.before_waiting(write)
-            else:
-                arrived += deltas
-            if me.may_block:
-                me.write()
-                await me.room()
-            elif len(arrived) >= YIELD_EVERY:
-                await me.breathe()
-        me.write()
-    return stream.result()
+    def __init__(self, me: Entity, state: StreamStateComponent, budget: Budget) -> None:
+        self._me = me
+        self._state = state
+        self._budget = budget
+        self._arrived: list[StreamDelta] = []
+        self._most = 1 if me.may_block else YIELD_EVERY
+        self._reached: LimitReached | None = None
+
+    async def receive(self, answer: CompletionStream | AsyncGenerator[StreamDelta, None]) -> CompletionResult:
+        """Take an answer to its end.
+
+        Raises:
+            ProviderError: it broke off; `partial` is what had arrived.
+            LimitReached: it may not go on.
+        """
+        self._me.emit(StreamStartEvent(self._me.id))
+        async with aclosing(answer):
+            if isinstance(answer, CompletionStream):
+                while deltas := await answer.read():
+                    if self._take(deltas):
+                        await self._pause()
+                self._me.write()
+                return answer.result()
+            try:
+                async for delta in answer:
+                    if self._take((delta,)):
+                        await self._pause()
+            except ProviderError as error:
+                self._me.write()
+                error.partial = self._state.result()
+                raise
+        self._me.write()
+        result = replace(self._state.result(), timing=self._state.timing)
+        if result.message.interrupted:
+            raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=result)
+        return result
+
+    def _take(self, deltas: Sequence[StreamDelta]) -> bool:
+        """Take pieces that arrived together; whether to pause now."""
+        if self._reached is not None:
+            raise self._reached
+        arrived = self._arrived
+        if not arrived:
+            self._me.before_waiting(self._write)
+        arrived += deltas
+        return len(arrived) >= self._most
+
+    def _write(self) -> None:
+        deltas, self._arrived = self._arrived, []
+        self._state.add(deltas, self._me.monotonic())
+        self._me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT)
+        self._most = 1 if self._me.may_block else YIELD_EVERY
+        try:
+            self._budget.receive(deltas)
+        except LimitReached as reached:
+            self._reached = reached  # raised where the next piece is taken, and not into the provider, which waits just now
+
+    async def _pause(self) -> None:
+        """Let the others run, and whoever holds back producers read."""
+        self._me.write()
+        if self._reached is not None:
+            raise self._reached
+        await (self._me.room() if self._me.may_block else self._me.breathe())
 
 
 def _commit(me: Entity, turn: TurnComponent, result: CompletionResult) -> None:

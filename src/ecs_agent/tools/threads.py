@@ -76,7 +76,9 @@ class ToolThreads:
             BaseException: what the function raised.
         """
         loop = asyncio.get_running_loop()
-        job = _Job(partial(copy_context().run, function), loop, loop.create_future())
+        future: asyncio.Future[_Ended | None] = loop.create_future()
+        outside = getattr(loop, "outside", None)  # a loop on virtual time has to know, or its clock would run ahead of the thread
+        job = _Job(partial(copy_context().run, function), future, loop.call_soon_threadsafe if outside is None else outside(future))
         self._queue.put(job)
         timer = loop.call_later(timeout, _deliver, job.future, None)
         try:
@@ -121,15 +123,15 @@ class _Ended:
 @dataclass(slots=True, eq=False)
 class _Job:
     work: Callable[[], Any]
-    loop: asyncio.AbstractEventLoop
     future: asyncio.Future[_Ended | None]
+    tell: Callable[..., object]
     running: bool = False
     abandoned: bool = False
 
     def post(self, ended: _Ended) -> None:
         """Hand the result to the loop, from any thread."""
         try:
-            self.loop.call_soon_threadsafe(_deliver, self.future, ended)
+            self.tell(_deliver, self.future, ended)
         except RuntimeError:
             pass  # the loop was closed: nobody waits any more
 
