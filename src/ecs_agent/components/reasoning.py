@@ -10,7 +10,7 @@ from operator import attrgetter
 from ecs_agent.components.limits import LimitsComponent as LimitsComponent  # noqa: PLC0414 - it stood here, and is still found here
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.delta_run import runs
-from ecs_agent.streaming.fold import fold
+from ecs_agent.streaming.fold import Fold
 from ecs_agent.types import CompletionResult, StreamDelta, Timing, Usage
 
 
@@ -96,7 +96,9 @@ class StreamStateComponent:
 
     def result(self) -> CompletionResult:
         """What has arrived so far."""
-        return fold(self.deltas)
+        folded = Fold()
+        folded.extend(self.deltas)
+        return folded.result(self.timing)
 
     @property
     def timing(self) -> Timing:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+from ecs_agent.core.collector import tuned_gc
 from ecs_agent.core.engine import Engine
 from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.run_sync import run_sync
@@ -42,10 +44,13 @@ class Runner:
 
     Args:
         grace: seconds a cancelled call may take to end before it is left behind and reported.
+        tune_gc: calm Python's garbage collector while it runs, see `tuned_gc`; for processes with thousands of agents. It begins with a full
+            collection, and holds for the whole process.
     """
 
-    def __init__(self, *, grace: float = 5.0) -> None:
+    def __init__(self, *, grace: float = 5.0, tune_gc: bool = False) -> None:
         self._grace = grace
+        self._collector = tuned_gc if tune_gc else nullcontext
 
     async def run(self, world: World, max_ticks: int | None = None, *, deadline: float | None = None) -> RunResult:
         """Run until nothing is due any more. Failures end up in the result; nothing an agent or a system does is raised here.
@@ -65,7 +70,8 @@ class Runner:
         engine = world.begin(max_ticks=max_ticks, grace=self._grace)
         timer = engine.loop.call_later(deadline, engine.stop_soon, EndReason.DEADLINE) if deadline is not None else None
         try:
-            return RunResult(await engine.run(), tuple(engine.failures))
+            with self._collector():
+                return RunResult(await engine.run(), tuple(engine.failures))
         finally:
             if timer is not None:
                 timer.cancel()
@@ -88,7 +94,8 @@ class Runner:
         """
         await world.vacant()
         engine = world.begin(grace=self._grace)
-        return RunResult(await engine.run(forever=True), tuple(engine.failures))
+        with self._collector():
+            return RunResult(await engine.run(forever=True), tuple(engine.failures))
 
 
 class Service:

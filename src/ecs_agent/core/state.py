@@ -269,7 +269,8 @@ class State:
 
     def record(self, row: Row, event: object, kind: EventKind = EventKind.DERIVED) -> None:
         """Append an event under a row and hand it to subscribers."""
-        envelope = self._append(row, event, kind)
+        envelope = self._enveloped(row, event, kind)
+        self.log.append(envelope)
         if self.bus.listening:
             self.bus.dispatch(envelope, row.types)
 
@@ -290,24 +291,23 @@ class State:
 
     def report(self, event: object) -> None:
         """Append an event of the world itself, which belongs to no entity."""
-        envelope = self._append(None, event, EventKind.DERIVED)
+        envelope = self._of_the_world(event)
+        self.log.append(envelope)
         if self.bus.listening:
             self.bus.dispatch(envelope)
 
-    def _append(self, row: Row | None, event: object, kind: EventKind) -> Envelope:
+    def _enveloped(self, row: Row, event: object, kind: EventKind) -> Envelope:
+        log, label = self.log, row.label
+        name, version = self._kinds.get(event.__class__) or self._kind(type(event))
+        row.seq = seq = row.seq + 1
+        return Envelope(
+            log.epoch, log.next_pos, row.id, seq, label.run, label.turn, label.attempt, row.parent, kind, name, version, self.clock.now(), event
+        )
+
+    def _of_the_world(self, event: object) -> Envelope:
         log = self.log
-        name, version = self._kinds.get(type(event)) or self._kind(type(event))
-        if row is None:
-            envelope = Envelope(log.epoch, log.next_pos, None, 0, 0, 0, 0, None, kind, name, version, self.clock.now(), event)
-        else:
-            row.seq += 1
-            label = row.label
-            envelope = Envelope(
-                log.epoch, log.next_pos, row.id, row.seq, label.run, label.turn, label.attempt, row.parent,
-                kind, name, version, self.clock.now(), event,
-            )  # fmt: skip
-        log.append(envelope)
-        return envelope
+        name, version = self._kind(type(event))
+        return Envelope(log.epoch, log.next_pos, None, 0, 0, 0, 0, None, EventKind.DERIVED, name, version, self.clock.now(), event)
 
     def _kind(self, event_type: EventType[Any] | type) -> tuple[str, int]:
         """The name and the version of a type of events. A version is the type's, never a field of one event."""
@@ -317,7 +317,8 @@ class State:
 
     def _publish(self, event: object) -> None:
         row = self.rows.get(getattr(event, "entity_id", EntityId(0)))
-        envelope = self._append(row, event, EventKind.DERIVED)
+        envelope = self._of_the_world(event) if row is None else self._enveloped(row, event, EventKind.DERIVED)
+        self.log.append(envelope)
         if self.bus.listening:
             self.bus.show(envelope, NO_TYPES if row is None else row.types)
 

@@ -7,7 +7,8 @@ what it left open, and whatever removes messages removes a call and its result t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from ecs_agent.components import (
     ConversationComponent,
@@ -27,32 +28,28 @@ from ecs_agent.types import ConversationTruncatedEvent, EntityId, Message, ToolC
 _AT_REST = (ErrorComponent, QuarantineComponent, InterruptionComponent)
 
 
-@dataclass(frozen=True, slots=True)
-class MessageAppended:
+class MessageAppended(msgspec.Struct, frozen=True):
     """A message was added to a conversation."""
 
     entity_id: EntityId
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class InputQueued:
+class InputQueued(msgspec.Struct, frozen=True):
     """A user said something in the middle of a turn; it waits until the turn is complete."""
 
     entity_id: EntityId
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryReplaced:
+class HistoryReplaced(msgspec.Struct, frozen=True):
     """A conversation's messages were replaced as a whole."""
 
     entity_id: EntityId
     messages: tuple[Message, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HistorySealed:
+class HistorySealed(msgspec.Struct, frozen=True):
     """Calls that nobody would answer any more got a result that says so."""
 
     entity_id: EntityId

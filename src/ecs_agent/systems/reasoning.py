@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
+
+import msgspec
 
 from ecs_agent.components import (
     ConversationComponent,
@@ -52,16 +54,14 @@ YIELD_EVERY = 64
 """After so many deltas without a suspension the loop gets a turn, so that one flood does not stop everyone else."""
 
 
-@dataclass(frozen=True, slots=True)
-class TurnStarted:
+class TurnStarted(msgspec.Struct, frozen=True):
     """A model is about to be asked."""
 
     entity_id: EntityId
     turn: int
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptInterrupted:
+class AttemptInterrupted(msgspec.Struct, frozen=True):
     """An answer was cut or cancelled; `message` is what is kept of it, None if nothing had arrived.
 
     `usage` is the provider's count if it had told one, else an estimate of what arrived, marked as such; None if that is nothing.
@@ -72,8 +72,7 @@ class AttemptInterrupted:
     usage: Usage | None
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptDiscarded:
+class AttemptDiscarded(msgspec.Struct, frozen=True):
     """An interrupted answer was taken back, since the model is asked again: whoever showed it removes it."""
 
     entity_id: EntityId
@@ -286,7 +285,7 @@ class _Inflow:
                 error.partial = self._state.result()
                 raise
         self._me.write()
-        result = replace(self._state.result(), timing=self._state.timing)
+        result = self._state.result()
         if result.message.interrupted:
             raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=result)
         return result

@@ -6,7 +6,7 @@ is done is kept, what is not gets an interrupted result.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from ecs_agent.components import (
     InterruptionComponent,
@@ -26,16 +26,14 @@ from ecs_agent.tools.threads import ToolThreads
 from ecs_agent.types import EntityId, Message, ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class ToolExecutionStarted:
+class ToolExecutionStarted(msgspec.Struct, frozen=True):
     """A tool is about to run with these arguments."""
 
     entity_id: EntityId
     call: ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class ToolExecutionCompleted:
+class ToolExecutionCompleted(msgspec.Struct, frozen=True):
     """A call has its result; `is_error` says that it reports a failure, which the model sees too."""
 
     entity_id: EntityId
