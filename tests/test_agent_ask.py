@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from tests.systems.scripted import Scripted, calls, text
@@ -28,6 +29,19 @@ class Broken:
         raise ZeroDivisionError("a bug of mine")
 
 
+class Counting:
+    """Counts to nine, and pauses after each number."""
+
+    async def complete(self, messages: Sequence[Message], stream: bool = False) -> AsyncIterator[StreamDelta]:
+        async def count() -> AsyncIterator[StreamDelta]:
+            for word in ("one ", "two ", "three ", "four ", "five ", "six ", "seven ", "eight ", "nine "):
+                yield StreamDelta(content=word)
+                await asyncio.sleep(0)
+            yield StreamDelta(finish_reason="stop", final=True)
+
+        return count()
+
+
 def endless() -> Scripted:
     return Scripted([StreamDelta(content="so far"), asyncio.Event()])
 
@@ -40,16 +54,14 @@ async def until_it_speaks(world: World) -> None:
 class TestAnAnswerThatIsNotWhole:
     async def test_cut_by_a_limit_in_the_middle(self) -> None:
         async with World() as world:
-            agent = spawn_agent(
-                world, Scripted([StreamDelta(content="one two three "), asyncio.Event(), *text("four")]), limits=LimitsComponent(tokens=2)
-            )
+            agent = spawn_agent(world, Counting(), limits=LimitsComponent(tokens=2))
             with pytest.raises(
                 RunEndedError, match=f"the run of agent {agent.entity} ended before its answer was complete: terminal, max_tokens"
             ) as got:
                 await agent.ask("Count.")
             assert got.value.reason == "terminal"
             assert "one " in got.value.text
-            assert "four" not in got.value.text
+            assert "nine " not in got.value.text
 
     async def test_cut_by_an_interruption(self) -> None:
         async with World() as world:
@@ -88,12 +100,12 @@ class TestAnAnswerThatIsNotWhole:
         async with World() as world:
             world.register_system(Broken())
             agent = spawn_agent(world, Scripted(text("Hello.")))
-            with pytest.raises(RunEndedError, match=r"system_failed, ZeroDivisionError\('a bug of mine'\)"):
+            with pytest.raises(RunEndedError, match="system_failed, ZeroDivisionError: a bug of mine"):
                 await agent.ask("Hi")
 
     async def test_a_result_says_so_and_raises_nothing(self) -> None:
         async with World() as world:
-            agent = spawn_agent(world, Scripted(text("one ", "two ", "three ")), limits=LimitsComponent(tokens=2))
+            agent = spawn_agent(world, Counting(), limits=LimitsComponent(tokens=2))
             completed = await agent.run("Count.").result()
             assert (completed.reason, completed.complete) == ("terminal", False)
 
@@ -109,3 +121,23 @@ async def test_an_agent_that_was_ended_after_its_whole_answer_has_answered() -> 
 
         world.register_system(Retire(), priority=50)
         assert await agent.ask("Say goodbye.") == "Goodbye."
+
+
+class TestAFailureThatIsNoException:
+    """Raised as they are, these would end, or seem to cancel, whoever asks."""
+
+    async def test_an_exit_ends_nobody_but_the_agent(self) -> None:
+        async with World() as world:
+            agents = [spawn_agent(world, provider) for provider in (Scripted([SystemExit(1)]), Scripted(text("fine")))]
+            bad, good = await asyncio.gather(*[agent.ask("Hi") for agent in agents], return_exceptions=True)
+            assert good == "fine"
+            assert isinstance(bad, RuntimeError)
+            assert str(bad) == "Agent(entity=1) raised SystemExit(1)"
+            assert isinstance(bad.__cause__, SystemExit)
+
+    async def test_nor_does_a_cancel_that_nobody_sent_cancel_whoever_asks(self) -> None:
+        async with World() as world:
+            asking = asyncio.ensure_future(spawn_agent(world, Scripted([asyncio.CancelledError()])).ask("Hi"))
+            with pytest.raises(RuntimeError, match="raised CancelledError"):
+                await asking
+            assert not asking.cancelled()

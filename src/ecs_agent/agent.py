@@ -30,13 +30,15 @@ from ecs_agent.components import (
     ToolRegistryComponent,
     TurnComponent,
 )
-from ecs_agent.components.limits import DEFAULT_LIMITS
 from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
+from ecs_agent.core.barriers import as_exception
 from ecs_agent.core.engine import Engine
+from ecs_agent.core.outcome import sentence
 from ecs_agent.core.runner import Service
 from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
+from ecs_agent.systems.budget import is_too_deep
 from ecs_agent.systems.conversation import append_message
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
@@ -126,18 +128,11 @@ def spawn_agent(
 
 
 def _check_depth(world: World, parent: EntityId) -> None:
-    above: EntityId | None = parent
-    level = 1
-    while above is not None:
-        limits = world.get_component(above, LimitsComponent)
-        if limits is None and world.has_component(above, LLMComponent):
-            limits = DEFAULT_LIMITS
-        if limits is not None and level > limits.depth:
-            raise DepthLimitError(
-                f"agent {above} may have {limits.depth} levels of agents below it (LimitsComponent.depth); this would be level {level}"
-            )
-        above = world.parent(above)
-        level += 1
+    above: list[EntityId] = [parent]
+    while (next_above := world.parent(above[-1])) is not None:
+        above.append(next_above)
+    if is_too_deep(above, world.get_component):
+        raise DepthLimitError(f"an agent below agent {parent} would be one level too deep (LimitsComponent.depth of an agent above it)")
 
 
 class Agent:
@@ -314,7 +309,7 @@ class AgentRun:
             return
         outcome = self._settled.result()
         if outcome.error is not None:
-            raise outcome.error
+            raise as_exception(repr(self._agent), outcome.error)
         self._completed = self._summary(outcome)
         self._ready.append(self._completed)
 
@@ -327,7 +322,8 @@ class AgentRun:
         if outcome.reason is EndReason.IDLE and interruption is not None:
             reason, detail = "interrupted", interruption.reason
         if outcome.reason is EndReason.SYSTEM_FAILED and self._engine is not None and self._engine.failures:
-            detail = repr(self._engine.failures[0])
+            failure = self._engine.failures[0]
+            detail = f"{type(failure).__name__}: {sentence(failure)}"
         messages = self._agent.messages
         last = next((m for m in reversed(messages) if m.role in ("assistant", "user")), None)
         text = last.content if last is not None and last.role == "assistant" else ""

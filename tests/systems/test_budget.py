@@ -11,10 +11,12 @@ from tests.systems.scripted import Scripted
 
 from ecs_agent import Agent, Runner, World, append_message, spawn_agent, tool
 from ecs_agent.components import LimitsComponent, PricesComponent, TerminalComponent, TurnComponent
-from ecs_agent.errors import DepthLimitError
+from ecs_agent.core import EndReason
+from ecs_agent.errors import DepthLimitError, SystemDefinitionError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.providers.script import Script
 from ecs_agent.systems import ReasoningSystem, history_problems
+from ecs_agent.systems.ledger import Ledger
 from ecs_agent.testing import run
 from ecs_agent.types import EntityId, StreamDelta, ToolCall, Usage
 
@@ -52,6 +54,86 @@ async def test_tokens_end_an_answer_in_its_middle_and_what_arrived_is_kept() -> 
         assert last.interrupted
         assert 400 <= len(last.content) <= 400 + 4 * 64
         assert not history_problems(agent.messages)
+
+
+def test_a_model_that_falls_silent_after_the_limit_is_not_waited_for() -> None:
+    async def main() -> None:
+        async with World() as world:
+            agent = asked(world, LimitsComponent(tokens=10), answer=[*endless(20)[:20], asyncio.Event(), *endless(1)])
+            result = await Runner().run(world, deadline=5.0)
+            assert asyncio.get_running_loop().time() == 0.0
+            assert result[agent.entity].reason is EndReason.TERMINAL
+            assert ended(world, agent.entity) == "max_tokens"
+            assert agent.messages[-1].interrupted
+
+    run(main)
+
+
+def test_an_answer_that_is_over_its_limit_with_its_last_piece_is_whole() -> None:
+    async def main() -> None:
+        async with World() as world:
+            agent = asked(world, LimitsComponent(tokens=10), answer=endless(20))
+            await Runner().run(world)
+            assert not agent.messages[-1].interrupted
+            assert ended(world, agent.entity) is None
+
+    run(main)
+
+
+async def test_a_limit_of_cost_without_prices_is_a_mistake_that_is_told() -> None:
+    async with World() as world:
+        agent = asked(world, LimitsComponent(cost=1.0))
+        result = await Runner().run(world)
+        assert "add a PricesComponent" in str(result.errors[agent.entity])
+
+
+async def test_no_limit_is_none() -> None:
+    async with World() as world:
+        agent = asked(world, LimitsComponent(turns=None, tokens=None, tool_calls=None, depth=None), answer=endless(100))
+        await Runner().run(world)
+        assert len(agent.messages[-1].content) == 400
+
+
+async def test_an_agent_that_was_moved_too_deep_ends() -> None:
+    async with World() as world:
+        root = spawn_agent(world, Scripted(), limits=LimitsComponent(depth=1))
+        child = spawn_agent(world, Scripted(), parent=root.entity)
+        moved = asked(world)
+        world.reparent(moved.entity, child.entity)
+        await Runner().run(world)
+        assert ended(world, moved.entity) == "max_depth"
+
+
+async def test_answers_without_a_usage_count_as_estimated() -> None:
+    calls = [[StreamDelta(content="x" * 400, tool_calls=[ToolCall("c", "add", {"a": 1, "b": 1})], finish_reason="tool_calls", final=True)]] * 20
+    async with World() as world:
+        agent = spawn_agent(world, Scripted(*calls), tools=[add], limits=LimitsComponent(tokens=1000))
+        append_message(world, agent.entity, "go")
+        await Runner().run(world)
+        assert ended(world, agent.entity) == "max_tokens"
+        turn = world.get_component(agent.entity, TurnComponent)
+        assert turn is not None
+        assert turn.usage is not None
+        assert turn.usage.estimated
+        assert turn.turn == 10
+
+
+async def test_accounts_of_those_who_are_gone_are_dropped() -> None:
+    async with World() as world:
+        for _ in range(500):
+            group = world.create_entity()
+            asked(world, parent=group, answer=endless(1))
+            await Runner().run(world)
+            world.delete_entity(group)
+        assert len(world.resource(Ledger, Ledger)._entries) < 200
+
+
+def test_a_second_reasoning_system_is_refused() -> None:
+    world = World()
+    spawn_agent(world, Scripted())
+    with pytest.raises(SystemDefinitionError, match="has a ReasoningSystem already"):
+        world.register_system(ReasoningSystem(max_requests=2))
+    assert [type(entry.call).__name__ for entry in world.schedule.entity_systems].count("ReasoningSystem") == 1
 
 
 async def test_the_next_input_lifts_it() -> None:
@@ -128,8 +210,8 @@ async def test_calls_of_a_run_beyond_the_limit_are_answered_and_the_run_ends() -
         await Runner().run(world)
         results = [message for message in agent.messages if message.role == "tool"]
         assert [message.is_error for message in results] == [False] * 3 + [True] * 2
-        assert "max_tool_calls" in results[-1].content
-        assert ended(world, agent.entity) == "max_tool_calls"
+        assert "max_run_tool_calls" in results[-1].content
+        assert ended(world, agent.entity) == "max_run_tool_calls"
         assert not history_problems(agent.messages)
 
 
@@ -147,7 +229,7 @@ def test_levels_of_agents_are_limited(depth: int) -> None:
     agent = spawn_agent(world, FakeProvider([]), limits=LimitsComponent(depth=depth))
     for _ in range(depth):
         agent = spawn_agent(world, FakeProvider([]), parent=agent.entity)
-    with pytest.raises(DepthLimitError, match=f"may have {depth} levels"):
+    with pytest.raises(DepthLimitError, match="one level too deep"):
         spawn_agent(world, FakeProvider([]), parent=agent.entity)
 
 

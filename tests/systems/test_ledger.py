@@ -127,7 +127,7 @@ class TestExceeded:
             ({"tokens": 10}, {"tokens": 9}, {}, None),
             ({"cost": 0.5}, {"cost": 0.5}, {}, "max_cost"),
             ({}, {"cost": 1e9}, {}, None),
-            ({"run_tool_calls": 4}, {"tool_calls": 4}, {}, "max_tool_calls"),
+            ({"run_tool_calls": 4}, {"tool_calls": 4}, {}, "max_run_tool_calls"),
             ({"tool_calls": 4}, {"tool_calls": 400}, {}, None),  # those of one turn, which are counted elsewhere
             ({"tree_turns": 3}, {}, {"turns": 3}, "max_tree_turns"),
             ({"tree_tool_calls": 3}, {}, {"tool_calls": 3}, "max_tree_tool_calls"),

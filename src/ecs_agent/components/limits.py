@@ -12,27 +12,29 @@ from ecs_agent.types import Usage
 class LimitsComponent:
     """What one run may cost. An agent without this component has the defaults; None is no limit.
 
+    A change holds from the next turn on.
+
     All but two count from the last input on. `tool_calls` are those of one turn, the rest of them are answered with an error, and
     `parallel_tools` is how many of these run at a time. `cost` is in US dollars and needs a `PricesComponent`. What begins with `tree_` holds for
     the agent and all agents below it together, in this agent's run; `depth` is how many levels of agents there may be below it.
     """
 
-    turns: int = 50
-    tool_calls: int = 32
-    tokens: int = 1_000_000
+    turns: int | None = 50
+    tool_calls: int | None = 32
+    tokens: int | None = 1_000_000
     cost: float | None = None
     run_tool_calls: int | None = None
     tree_turns: int | None = None
     tree_tool_calls: int | None = None
     tree_tokens: int | None = None
     tree_cost: float | None = None
-    depth: int = 5
+    depth: int | None = 5
     parallel_tools: int | None = None
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             limit = getattr(self, name)
-            if limit is not None and not limit >= 0:
+            if limit is not None and not (isinstance(limit, (int, float)) and limit >= 0):
                 raise ValueError(f"{name} is {limit}; give a limit from 0 on, for nothing below or beyond that is ever reached")
         if self.parallel_tools == 0:
             raise ValueError("parallel_tools is 0; at least one tool must be able to run, or give tool_calls=0 for none at all")

@@ -48,7 +48,8 @@ class RequestOptionsComponent:
 class TurnComponent:
     """Where an agent stands: the number of its run, of the turn in the run, of the attempt in the turn, and the run's usage so far.
 
-    `timing` is how the last answer arrived.
+    `timing` is how the last answer arrived. `broken` says that the last attempt ended before its answer did, and nobody meant it to: the next
+    attempt takes its place within the same turn.
     """
 
     run: int = 0
@@ -56,6 +57,7 @@ class TurnComponent:
     attempt: int = 0
     usage: Usage | None = None
     timing: Timing | None = None
+    broken: bool = False
 
 
 COMPACT_AT = 512

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from ecs_agent.core.events import HandlerFailed
+from ecs_agent.core.outcome import sentence
 from ecs_agent.core.tasks import cancel_all, ended
 from ecs_agent.types import EntityId
 
@@ -161,9 +162,10 @@ class Handlers:
 
     def failed(self, handler: Handler, event: object, error: BaseException) -> None:
         """Report a handler's failure. A failing handler of failures is only logged, or it would be called for ever."""
-        _logger.error("handler %s failed on %s: %r", name_of(handler), type(event).__name__, error)
+        name, kind, said = name_of(handler), type(event).__name__, f"{type(error).__name__}: {sentence(error)}"
+        _logger.error("handler %s failed on %s: %s", name, kind, said)
         if not isinstance(event, HandlerFailed):
-            self._report(HandlerFailed(name_of(handler), type(event).__name__, f"{type(error).__name__}: {error}"))
+            self._report(HandlerFailed(name, kind, said))
 
     def resume(self) -> None:
         """Hand out what was delivered while no event loop ran."""

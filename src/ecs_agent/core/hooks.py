@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from ecs_agent.core.column import Column, Reference
 from ecs_agent.core.events import HandlerFailed
+from ecs_agent.core.outcome import sentence
 from ecs_agent.types import EntityId
 
 Act: TypeAlias = Callable[[EntityId, Any], object]
@@ -115,7 +116,7 @@ class Hooks:
         try:
             hook.act(entity, component)
         except (Exception, SystemExit, asyncio.CancelledError) as error:  # noqa: BLE001 - it may raise anything, and nobody who wrote is disturbed
-            self._failed(hook, f"{type(error).__name__}: {error}")
+            self._failed(hook, f"{type(error).__name__}: {sentence(error)}")
 
     def _failed(self, hook: _Hook, error: str) -> None:
         _logger.error("hook %s failed on %s: %s", hook.name, hook.event, error)

@@ -112,6 +112,14 @@ class Schedule:
         self.world_systems.sort(key=lambda e: (e.priority, e.index))
         return world_entry
 
+    def remove(self, entry: Entry) -> None:
+        """Leave out a system that has just been registered and cannot be used."""
+        if isinstance(entry, EntityEntry):
+            self.entity_systems.remove(entry)
+            self._by_types.clear()
+        else:
+            self.world_systems.remove(entry)
+
     def matching(self, types: frozenset[type]) -> tuple[EntityEntry, ...]:
         """The entity systems that concern an entity with these components, in order."""
         found = self._by_types.get(types)

@@ -76,7 +76,11 @@ class World(Storage):
         entry = self.schedule.register(system, priority)
         registered = getattr(system, "registered", None)
         if registered is not None:
-            registered(self)
+            try:
+                registered(self)
+            except BaseException:
+                self.schedule.remove(entry)
+                raise
         if self.engine is not None:
             self.engine.registered(entry)
 
@@ -90,6 +94,8 @@ class World(Storage):
 
     def send(self, to: EntityId, content: object) -> Letter:
         """Send something to an entity, from outside of any: it stands in its `InboxComponent`, the sender is None. Systems use `me.send`.
+
+        A letter is for the systems that take it. To say something to an agent, use `append_message` or `agent.run`.
 
         Raises:
             EntityNotFoundError: there is no such entity.

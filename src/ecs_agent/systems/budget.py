@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
-from ecs_agent.components import LimitsComponent, PricesComponent, TurnComponent
+from ecs_agent.components import LimitsComponent, LLMComponent, PricesComponent, TurnComponent
 from ecs_agent.components.limits import DEFAULT_LIMITS, cost_of
 from ecs_agent.core import Entity
+from ecs_agent.errors import ConfigurationError
 from ecs_agent.systems.ledger import CHARACTERS_A_TOKEN, Ledger
 from ecs_agent.systems.meter import StreamMeter, characters_in
 from ecs_agent.types import EntityId, StreamDelta, Usage
 
 RUN_LIMITS = frozenset(
-    [f"max_{limit}" for limit in ("turns", "tool_calls", "tokens", "cost", "tree_turns", "tree_tool_calls", "tree_tokens", "tree_cost")]
+    [f"max_{limit}" for limit in ("turns", "run_tool_calls", "tokens", "cost", "tree_turns", "tree_tool_calls", "tree_tokens", "tree_cost", "depth")]
 )
 """Terminal reasons that end a run and not its agent: the next input lifts them."""
 
@@ -30,12 +32,12 @@ class LimitReached(Exception):  # noqa: N818 - no failure: it tells the system t
 class Budget(Protocol):
     """What one agent may spend."""
 
-    def reached(self) -> str | None:
-        """The limit that forbids another turn, None if there is none."""
+    def reached(self, *, again: bool) -> str | None:
+        """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
         ...
 
-    def begin_turn(self) -> None:
-        """The model is about to be asked."""
+    def begin_attempt(self, *, again: bool) -> None:
+        """The model is about to be asked, for a new turn or `again`."""
         ...
 
     def begin_tool_calls(self, wanted: int) -> tuple[int, str]:
@@ -75,17 +77,19 @@ class OwnBudget:
     def __init__(self, turn: TurnComponent, limits: LimitsComponent) -> None:
         self._turn = turn
         self._limits = limits
-        self._room = 0
+        self._room: float = 0
 
-    def reached(self) -> str | None:
-        """The limit that forbids another turn, None if there is none."""
-        if self._turn.turn >= self._limits.turns:
+    def reached(self, *, again: bool) -> str | None:
+        """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
+        limits = self._limits
+        if not again and limits.turns is not None and self._turn.turn >= limits.turns:
             return "max_turns"
-        return "max_tokens" if self._spent() >= self._limits.tokens else None
+        return "max_tokens" if limits.tokens is not None and self._spent() >= limits.tokens else None
 
-    def begin_turn(self) -> None:
-        """The model is about to be asked."""
-        self._room = (self._limits.tokens - self._spent() - 1) * CHARACTERS_A_TOKEN
+    def begin_attempt(self, *, again: bool) -> None:  # noqa: ARG002 - turns are counted in the component
+        """The model is about to be asked, for a new turn or `again`."""
+        tokens = self._limits.tokens
+        self._room = math.inf if tokens is None else (tokens - self._spent() - 1) * CHARACTERS_A_TOKEN
 
     def begin_tool_calls(self, wanted: int) -> tuple[int, str]:
         """All of them may run."""
@@ -117,7 +121,7 @@ class LedgerBudget:
         ancestors: whose trees it is in, parent first.
     """
 
-    __slots__ = ("_entity", "_ledger", "_limits_of", "_meter", "_prices")
+    __slots__ = ("_entity", "_ledger", "_limits_of", "_meter", "_prices", "_too_deep")
 
     def __init__(self, me: Entity, turn: TurnComponent, ancestors: Sequence[EntityId]) -> None:
         self._entity = me.id
@@ -125,18 +129,22 @@ class LedgerBudget:
         self._limits_of = partial(_limits_of, me)
         self._prices = me.get(PricesComponent)
         self._meter: StreamMeter | None = None
+        self._check_prices(ancestors)
+        self._too_deep = is_too_deep(ancestors, me.peek)
         ledger.begin(me.id, ancestors, turn.run)
         if (turn.turn or turn.usage) and ledger.is_empty(me.id):
             ledger.spend(me.id, turns=turn.turn, tokens=turn.usage.total_tokens if turn.usage else 0, cost=self._cost(turn.usage))
 
-    def reached(self) -> str | None:
-        """The limit that forbids another turn, None if there is none."""
-        found = self._ledger.exceeded(self._entity, self._limits_of)
+    def reached(self, *, again: bool) -> str | None:
+        """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
+        if self._too_deep:
+            return "max_depth"
+        found = self._ledger.exceeded(self._entity, self._limits_of, streaming=again)
         return None if found is None else found[1]
 
-    def begin_turn(self) -> None:
-        """The model is about to be asked."""
-        self._ledger.spend(self._entity, turns=1)
+    def begin_attempt(self, *, again: bool) -> None:
+        """The model is about to be asked, for a new turn or `again`."""
+        self._ledger.spend(self._entity, turns=0 if again else 1)
         self._meter = StreamMeter(self._ledger, self._entity, self._limits_of, self._prices)
 
     def begin_tool_calls(self, wanted: int) -> tuple[int, str]:
@@ -161,9 +169,39 @@ class LedgerBudget:
         if self._meter is not None:
             self._meter.settle(usage)
 
+    def _check_prices(self, ancestors: Sequence[EntityId]) -> None:
+        """A limit of money holds only where it is known what a token costs."""
+        if self._prices is not None:
+            return
+        own = self._limits_of(self._entity)
+        trees = [limits for agent in (self._entity, *ancestors) if (limits := self._limits_of(agent)) is not None and limits.tree_cost is not None]
+        if trees or (own is not None and own.cost is not None):
+            raise ConfigurationError(
+                f"a limit of cost holds for agent {self._entity}, its own or that of a tree it is in, and nobody knows what its model costs; "
+                "add a PricesComponent to the agent"
+            )
+
     def _cost(self, usage: Usage | None) -> float:
         return cost_of(usage, self._prices) if usage is not None and self._prices is not None else 0.0
 
 
 def _limits_of(me: Entity, entity: EntityId) -> LimitsComponent | None:
     return me.peek(entity, LimitsComponent)
+
+
+def is_too_deep(ancestors: Sequence[EntityId], peek: Callable[[EntityId, type[Any]], Any]) -> bool:
+    """Whether an agent stands more levels of agents below one of its ancestors than that one's `LimitsComponent.depth` allows.
+
+    Args:
+        ancestors: those of the agent, parent first.
+        peek: reads a component of one of them.
+    """
+    level = 0
+    for ancestor in ancestors:
+        if peek(ancestor, LLMComponent) is None:
+            continue  # a group of agents is no agent
+        level += 1
+        depth = (peek(ancestor, LimitsComponent) or DEFAULT_LIMITS).depth
+        if depth is not None and level > depth:
+            return True
+    return False

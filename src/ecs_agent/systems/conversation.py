@@ -106,7 +106,8 @@ def _begin_input(world: World, entity: EntityId) -> None:
     world.remove_component(entity, InterruptionComponent)
     if terminal is not None and terminal.reason in RUN_LIMITS:
         world.remove_component(entity, TerminalComponent)
-    if at_rest or conversation is None or not awaits_model(conversation.messages):
+    in_a_turn = world.has_component(entity, StreamStateComponent) or world.has_component(entity, PendingToolCallsComponent)
+    if at_rest or not (in_a_turn or (conversation is not None and awaits_model(conversation.messages))):
         before = world.get_component(entity, TurnComponent)
         world.add_component(entity, TurnComponent(run=before.run + 1 if before else 1))
     if conversation is not None and not world.has_component(entity, PendingToolCallsComponent):

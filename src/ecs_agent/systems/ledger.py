@@ -74,12 +74,18 @@ class _Entry:
 
 
 class Ledger:
-    """The accounts of all agents of a world. What is spent by an agent that never began is not kept: it is gone, or none."""
+    """The accounts of all agents of a world. What is spent by an agent that never began is not kept: it is gone, or none.
 
-    __slots__ = ("_entries",)
+    Args:
+        is_there: whether an entity still exists; the accounts of others are dropped once they are more than half.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_entries", "_is_there", "_look_at")
+
+    def __init__(self, is_there: Callable[[EntityId], bool] | None = None) -> None:
         self._entries: dict[EntityId, _Entry] = {}
+        self._is_there = is_there
+        self._look_at = 64
 
     def begin(self, entity: EntityId, ancestors: Sequence[EntityId], run: int) -> None:
         """An agent begins a run, or goes on with it, as after a move to another parent.
@@ -100,6 +106,9 @@ class Ledger:
     def _entry(self, entity: EntityId) -> _Entry:
         entry = self._entries.get(entity)
         if entry is None:
+            if self._is_there is not None and len(self._entries) >= self._look_at:
+                self._entries = {agent: held for agent, held in self._entries.items() if self._is_there(agent)}
+                self._look_at = 2 * len(self._entries) + 64
             entry = self._entries[entity] = _Entry()
         return entry
 
@@ -170,7 +179,8 @@ class Ledger:
         if entry is None:
             return math.inf
         limits = limits_of(entity) or DEFAULT_LIMITS
-        room = min(limits.tokens - entry.own.tokens, _affordable(limits.cost, entry.own.cost, price))
+        own_tokens = math.inf if limits.tokens is None else limits.tokens - entry.own.tokens
+        room = min(own_tokens, _affordable(limits.cost, entry.own.cost, price))
         for agent, account in zip((entity, *entry.above), entry.trees, strict=True):
             above = limits_of(agent)
             if above is not None:
@@ -191,7 +201,7 @@ class Ledger:
             return left
         own = limits_of(entity)
         if own is not None and own.run_tool_calls is not None:
-            left = (own.run_tool_calls - entry.own.tool_calls, "max_tool_calls")
+            left = (own.run_tool_calls - entry.own.tool_calls, "max_run_tool_calls")
         for agent, account in zip((entity, *entry.above), entry.trees, strict=True):
             limits = own if agent == entity else limits_of(agent)
             if limits is not None and limits.tree_tool_calls is not None:
@@ -229,11 +239,11 @@ def exceeded(limits: LimitsComponent, spent: Spent, tree: Spent | None = None, *
 
 
 def _reached(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) -> str | None:
-    if not streaming and spent.turns >= limits.turns:
+    if not streaming and limits.turns is not None and spent.turns >= limits.turns:
         return "max_turns"
     if not streaming and limits.run_tool_calls is not None and spent.tool_calls >= limits.run_tool_calls:
-        return "max_tool_calls"
-    if spent.tokens >= limits.tokens:
+        return "max_run_tool_calls"
+    if limits.tokens is not None and spent.tokens >= limits.tokens:
         return "max_tokens"
     return "max_cost" if limits.cost is not None and spent.cost >= limits.cost else None
 

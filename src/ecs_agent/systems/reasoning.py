@@ -6,10 +6,11 @@ valid conversation: text that had arrived is kept as an interrupted message, hal
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -28,7 +29,7 @@ from ecs_agent.components import (
 )
 from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import PermitPool
-from ecs_agent.errors import ProviderError, ProviderExhaustedError, StreamInterruptedError
+from ecs_agent.errors import ProviderError, ProviderExhaustedError, StreamInterruptedError, SystemDefinitionError
 from ecs_agent.providers.calling import ask, open_answer
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.delta_run import runs
@@ -79,16 +80,17 @@ class AttemptDiscarded(msgspec.Struct, frozen=True):
     message: Message
 
 
-def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent) -> bool:
+def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent, turn: TurnComponent | None) -> bool:
     messages = conversation.messages
-    return awaits_model(messages) or (bool(messages) and messages[-1].interrupted)
+    return awaits_model(messages) or (turn is not None and turn.broken and bool(messages) and messages[-1].interrupted)
 
 
 class ReasoningSystem:
     """Asks the model of an entity when the last message is from the user or a tool.
 
-    So it does when its last answer was interrupted and nothing keeps it from going on: the attempt failed and is tried again
-    (`SupervisionComponent`, `touch`), or the run that held it ended. That answer is taken back first (`AttemptDiscarded`).
+    So it does when its last answer broke off and nothing keeps it from going on: the attempt failed and is tried again
+    (`SupervisionComponent`, `touch`), or the run that held it ended. That answer is taken back first (`AttemptDiscarded`), and the next attempt
+    belongs to the same turn.
 
     Args:
         priority: lower runs first.
@@ -102,10 +104,15 @@ class ReasoningSystem:
         self._permits = PermitPool(max_requests, max_requests_per_provider) if limited else None
 
     def registered(self, world: World) -> None:
-        """Tell the bus how deltas are merged for consumers that are behind, and the ledger which agents are gone."""
+        """Tell the bus how deltas are merged for consumers that are behind.
+
+        Raises:
+            SystemDefinitionError: the world has a reasoning system already, and both would ask.
+        """
+        if any(isinstance(entry.call, ReasoningSystem) and entry.call is not self for entry in world.schedule.entity_systems):
+            raise SystemDefinitionError("this world has a ReasoningSystem already; register your own before the first agent is spawned")
         world.event_bus.merge_with(StreamDeltaEvent, _merge_events)
-        ledger = world.resource(Ledger, Ledger)
-        world.on_remove(TurnComponent, lambda _, entity, __: None if world.has_entity(entity) else ledger.forget(entity))
+        world.resource(Ledger, lambda: Ledger(world.has_entity))
 
     @system(
         without=(PendingToolCallsComponent, InterruptionComponent),
@@ -116,6 +123,7 @@ class ReasoningSystem:
         me: Entity,
         llm: Read[LLMComponent],
         conversation: ConversationComponent,
+        turn: TurnComponent | None = None,
         prompt: Read[SystemPromptComponent] | None = None,
         registry: Read[ToolRegistryComponent] | None = None,
         chosen: Read[RequestOptionsComponent] | None = None,
@@ -128,30 +136,33 @@ class ReasoningSystem:
             return
         release = await self._permits.acquire(id(llm.provider)) if self._permits is not None else None
         try:
-            _discard_interrupted(me, conversation)
             seal(me)
             system_prompt = prompt.content if prompt else llm.system_prompt
-            await self._turn(me, llm.provider, conversation, system_prompt, _options(llm, chosen, registry), streaming)
+            await self._attempt(me, turn or _first_turn(me), llm.provider, conversation, system_prompt, _options(llm, chosen, registry), streaming)
         finally:
             if release is not None:
                 release()
 
-    async def _turn(
+    async def _attempt(
         self,
         me: Entity,
+        turn: TurnComponent,
         provider: ProviderLike,
         conversation: ConversationComponent,
         system_prompt: str,
         options: RequestOptions,
         streaming: StreamingComponent | None,
     ) -> None:
-        turn = _turn_of(me)
+        again = turn.broken
         budget, result = budget_of(me, turn), None
-        reached = budget.reached()
+        reached = budget.reached(again=again)
         if reached is not None:
             me.add(TerminalComponent(reached))
             return
-        state = _begin_turn(me, turn, budget)
+        if again:
+            _discard_interrupted(me, conversation)
+        budget.begin_attempt(again=again)
+        state = _begin(me, turn, again=again)
         messages = visible(conversation.messages, system_prompt)
         try:
             if streaming is None or streaming.enabled:
@@ -163,7 +174,7 @@ class ReasoningSystem:
         except LimitReached as limit:
             self._end(me, limit.reason)
         else:
-            _commit(me, turn, result)
+            _commit(me, turn, state, result)
         finally:
             budget.end_turn(result.usage if result is not None else None)
 
@@ -180,8 +191,9 @@ class ReasoningSystem:
         kept = replace(partial.message, interrupted=True, parts=_without_calls(partial.message))
         usage = partial.usage or _estimated(state)
         turn = me.get(TurnComponent)
-        if turn is not None and usage is not None:
-            turn.usage = usage if turn.usage is None else turn.usage + usage
+        if turn is not None:
+            turn.broken = not me.has(InterruptionComponent)
+            turn.usage = _sum(turn.usage, usage)
         me.remove(StreamStateComponent)
         if kept.parts:
             append(me, kept)
@@ -191,6 +203,10 @@ class ReasoningSystem:
             me.edit(TurnComponent, interrupted)
         else:
             me.emit(interrupted)
+
+
+def _sum(before: Usage | None, more: Usage | None) -> Usage | None:
+    return more if before is None else before if more is None else before + more
 
 
 def _estimated(state: StreamStateComponent) -> Usage | None:
@@ -218,20 +234,21 @@ def visible(messages: Sequence[Message], system_prompt: str) -> list[Message]:
     return [Message("system", system_prompt), *shown]
 
 
-def _turn_of(me: Entity) -> TurnComponent:
-    turn = me.get(TurnComponent)
-    if turn is None:
-        turn = TurnComponent(run=1)
-        me.add(turn)
+def _first_turn(me: Entity) -> TurnComponent:
+    turn = TurnComponent(run=1)
+    me.add(turn)
     return turn
 
 
-def _begin_turn(me: Entity, turn: TurnComponent, budget: Budget) -> StreamStateComponent:
-    budget.begin_turn()
-    turn.turn += 1
-    turn.attempt += 1
+def _begin(me: Entity, turn: TurnComponent, *, again: bool) -> StreamStateComponent:
+    turn.broken = False
+    turn.attempt = turn.attempt + 1 if again else 1
+    turn.turn += not again
     me.label(run=turn.run, turn=turn.turn, attempt=turn.attempt)
-    me.edit(TurnComponent, TurnStarted(me.id, turn.turn))
+    if again:
+        me.touch(TurnComponent)
+    else:
+        me.edit(TurnComponent, TurnStarted(me.id, turn.turn))
     state = StreamStateComponent(turn.attempt, started=me.monotonic())
     me.add(state)
     return state
@@ -251,7 +268,7 @@ def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry
 class _Inflow:
     """An answer that is arriving: gathered until the call waits, then written together. State first, then the log, then the budget."""
 
-    __slots__ = ("_arrived", "_budget", "_me", "_most", "_reached", "_state")
+    __slots__ = ("_arrived", "_budget", "_cut", "_is_open", "_me", "_most", "_reached", "_state")
 
     def __init__(self, me: Entity, state: StreamStateComponent, budget: Budget) -> None:
         self._me = me
@@ -260,6 +277,8 @@ class _Inflow:
         self._arrived: list[StreamDelta] = []
         self._most = 1 if me.may_block else YIELD_EVERY
         self._reached: LimitReached | None = None
+        self._is_open = True
+        self._cut: asyncio.Task[Any] | None = None  # cancelled by us, for the limit
 
     async def receive(self, answer: CompletionStream | AsyncGenerator[StreamDelta, None]) -> CompletionResult:
         """Take an answer to its end.
@@ -268,6 +287,16 @@ class _Inflow:
             ProviderError: it broke off; `partial` is what had arrived.
             LimitReached: it may not go on.
         """
+        try:
+            return await self._read(answer)
+        except asyncio.CancelledError:
+            if self._cut is None or self._reached is None or self._cut.uncancel():
+                raise
+            raise self._reached from None
+        finally:
+            self._is_open = False
+
+    async def _read(self, answer: CompletionStream | AsyncGenerator[StreamDelta, None]) -> CompletionResult:
         self._me.emit(StreamStartEvent(self._me.id))
         async with aclosing(answer):
             if isinstance(answer, CompletionStream):
@@ -308,7 +337,13 @@ class _Inflow:
         try:
             self._budget.receive(deltas)
         except LimitReached as reached:
-            self._reached = reached  # raised where the next piece is taken, and not into the provider, which waits just now
+            self._reached = reached  # raised where the next piece is taken; if the model is silent meanwhile, the waiting is cut
+            asyncio.get_running_loop().call_soon(self._cut_off, asyncio.current_task())
+
+    def _cut_off(self, task: asyncio.Task[Any] | None) -> None:
+        if self._is_open and task is not None:
+            self._cut = task
+            task.cancel()
 
     async def _pause(self) -> None:
         """Let the others run, and whoever holds back producers read."""
@@ -318,7 +353,7 @@ class _Inflow:
         await (self._me.room() if self._me.may_block else self._me.breathe())
 
 
-def _commit(me: Entity, turn: TurnComponent, result: CompletionResult) -> None:
+def _commit(me: Entity, turn: TurnComponent, state: StreamStateComponent, result: CompletionResult) -> None:
     """The end of a turn, without awaiting: message, usage and pending calls change together."""
     message = result.message
     if result.finish_reason == "content_filter":
@@ -331,8 +366,7 @@ def _commit(me: Entity, turn: TurnComponent, result: CompletionResult) -> None:
         me.add(PendingToolCallsComponent(calls))
     else:
         admit(me)
-    if result.usage:
-        turn.usage = result.usage if turn.usage is None else turn.usage + result.usage
+    turn.usage = _sum(turn.usage, result.usage or _estimated(state))
     turn.timing = result.timing
     me.edit(TurnComponent, StreamEndEvent(me.id, result))
 

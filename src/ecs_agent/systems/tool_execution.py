@@ -69,7 +69,7 @@ class ToolExecutionSystem:
         """Run the calls of one answer; the conversation gets all results at once, in the order of the calls."""
         allowed, known = limits or DEFAULT_LIMITS, registry or _NO_TOOLS
         calls = [call for call in pending.tool_calls if call.id not in pending.results]
-        within = calls[: max(0, allowed.tool_calls - len(pending.results))]
+        within = calls if allowed.tool_calls is None else calls[: max(0, allowed.tool_calls - len(pending.results))]
         permitted, limit = budget_of(me, me.get(TurnComponent) or TurnComponent()).begin_tool_calls(len(within))
         at_once = Permits(allowed.parallel_tools) if allowed.parallel_tools is not None else None
         running = [self._run(me, pending, call, known, at_once) for call in within[:permitted]]

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from ecs_agent.components import StreamStateComponent
-from ecs_agent.types import EntityId, StreamDelta
-
-CHARACTERS_PER_TOKEN = 4
-"""A usual figure for English text; good for a glance, not for a bill."""
+from ecs_agent.systems.meter import characters_in
+from ecs_agent.types import EntityId
 
 
 class OpenAnswers:
@@ -45,24 +41,10 @@ class _Count:
         """Count what came since the last time; the sum of all."""
         deltas, merged = self.state.deltas, self.state.merged
         if merged != self._blocks_until:
-            self._blocks += _characters(deltas[self._blocks_until : merged])
+            self._blocks += characters_in(deltas[self._blocks_until : merged])
             self._blocks_until = self._until = merged
             self._loose = 0
         if len(deltas) > self._until:
-            self._loose += _characters(deltas[self._until :])
+            self._loose += characters_in(deltas[self._until :])
             self._until = len(deltas)
         return self._blocks + self._loose
-
-
-def _characters(deltas: Iterable[StreamDelta]) -> int:
-    total = 0
-    for delta in deltas:
-        if delta.content:
-            total += len(delta.content)
-        if delta.reasoning:
-            total += len(delta.reasoning)
-        if delta.refusal:
-            total += len(delta.refusal)
-        for fragment in delta.tool_fragments:
-            total += len(fragment.arguments)
-    return total
