@@ -87,7 +87,7 @@ def spawn_agent(
     messages: Sequence[Message] = (),
     max_messages: int = 100,
     limits: LimitsComponent | None = None,
-    parent: EntityId | None = None,
+    parent: Agent | EntityId | None = None,
     **options: Unpack[ModelOptions],
 ) -> Agent:
     """Create an entity that is an agent, and the systems it needs if the world has none yet.
@@ -111,6 +111,7 @@ def spawn_agent(
     """
     install(world)
     schemas, handlers = tool_table(tools)
+    parent = parent.entity if isinstance(parent, Agent) else parent
     if parent is not None:
         _check_depth(world, parent)
     entity = world.create_entity(parent=parent)

@@ -165,3 +165,12 @@ def test_what_is_mutated_inside_another_object_is_not_seen_and_needs_touch() -> 
     taken = snapshot(component)
     component.value.items.append(1)
     assert not differs(component, taken)
+
+
+def test_data_that_contains_itself_is_compared_as_one_value() -> None:
+    component = Single([])
+    component.value.append(component.value)
+    taken = snapshot(component)
+    assert not differs(component, taken)
+    component.value = []
+    assert differs(component, taken)

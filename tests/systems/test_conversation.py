@@ -12,11 +12,14 @@ from ecs_agent.components import (
     ConversationComponent,
     ErrorComponent,
     InterruptionComponent,
+    PendingToolCallsComponent,
     QuarantineComponent,
+    StreamStateComponent,
     TerminalComponent,
     TurnComponent,
 )
 from ecs_agent.core import Entity, Runner, World, system
+from ecs_agent.errors import WorldBusyError
 from ecs_agent.systems.conversation import (
     MessageAppended,
     append,
@@ -182,6 +185,16 @@ def test_an_invalid_history_is_refused_and_nothing_is_lost() -> None:
     assert held.messages == [Message("user", "keep me")]
     replace_history(world, entity, [Message("user", "other")])
     assert held.messages == [Message("user", "other")]
+
+
+@pytest.mark.parametrize("open_turn", [StreamStateComponent(1), PendingToolCallsComponent([])], ids=["streaming", "tools"])
+def test_a_history_is_not_replaced_in_the_middle_of_a_turn(open_turn: object) -> None:
+    world = World()
+    entity = world.create_entity()
+    append_message(world, entity, "hello")
+    world.add_component(entity, open_turn)
+    with pytest.raises(WorldBusyError, match=f"agent {entity} is in the middle of a turn"):
+        replace_history(world, entity, [Message("user", "other")])
 
 
 def test_replacing_the_history_of_an_entity_without_one() -> None:

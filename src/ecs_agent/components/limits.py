@@ -35,7 +35,7 @@ class LimitsComponent:
         for name in self.__slots__:
             limit = getattr(self, name)
             if limit is not None and not (isinstance(limit, (int, float)) and limit >= 0):
-                raise ValueError(f"{name} is {limit}; give a limit from 0 on, for nothing below or beyond that is ever reached")
+                raise ValueError(f"{name} is {limit!r}; it must be a number from 0 on, or None for no limit")
         if self.parallel_tools == 0:
             raise ValueError("parallel_tools is 0; at least one tool must be able to run, or give tool_calls=0 for none at all")
 

@@ -119,7 +119,10 @@ def snapshot(component: object) -> Snapshot:
     values = _values(component)
     if _CONTAINERS.isdisjoint(map(type, values)):
         return values
-    return tuple([_copied(value) for value in values])
+    try:
+        return tuple([_copied(value) for value in values])
+    except RecursionError:  # data that contains itself, or is nested too deep to follow: changes inside of it need `touch`
+        return values
 
 
 def changed(components: Mapping[type, Any], before: Mapping[type, Snapshot]) -> list[type]:

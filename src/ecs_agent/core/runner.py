@@ -66,7 +66,7 @@ class Runner:
         """
         if max_ticks is not None and max_ticks < 0:
             raise ValueError(f"max_ticks is {max_ticks}; it must be 0 or more, or None for no limit")
-        await world.vacant()
+        await world.until_vacant()
         engine = world.begin(max_ticks=max_ticks, grace=self._grace)
         timer = engine.loop.call_later(deadline, engine.stop_soon, EndReason.DEADLINE) if deadline is not None else None
         try:
@@ -92,7 +92,7 @@ class Runner:
             WorldBusyError: a run or a tick is active in this world.
             WorldClosedError: the world was closed.
         """
-        await world.vacant()
+        await world.until_vacant()
         engine = world.begin(grace=self._grace)
         with self._collector():
             return RunResult(await engine.run(forever=True), tuple(engine.failures))

@@ -163,7 +163,7 @@ class World(Storage):
             Exception: what a world system raised, an ExceptionGroup if several did. The failure of an entity's call becomes its
                 `ErrorComponent` instead.
         """
-        await self.vacant()
+        await self.until_vacant()
         engine = self.begin(one_step=True)
         await engine.run()
         if len(engine.failures) == 1:
@@ -233,7 +233,7 @@ class World(Storage):
 
     # For runners
 
-    async def vacant(self) -> None:
+    async def until_vacant(self) -> None:
         """Wait until a run that was told to end, as one that served the last `agent.ask`, has ended."""
         while (engine := self.engine) is not None and engine.stopping:
             await engine.over()

@@ -22,6 +22,7 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import Entity, EventKind, World
+from ecs_agent.errors import WorldBusyError
 from ecs_agent.systems.budget import RUN_LIMITS
 from ecs_agent.types import ConversationTruncatedEvent, EntityId, Message, ToolCall
 
@@ -70,7 +71,7 @@ def append_message(world: World, entity: EntityId, message: Message | str) -> No
         message = Message("user", message)
     if message.role == "user":
         _begin_input(world, entity)
-        if world.has_component(entity, StreamStateComponent) or world.has_component(entity, PendingToolCallsComponent):
+        if _is_in_a_turn(world, entity):
             _queue(world, entity, message)
             return
     conversation = world.get_component(entity, ConversationComponent)
@@ -79,6 +80,10 @@ def append_message(world: World, entity: EntityId, message: Message | str) -> No
         world.add_component(entity, conversation)
     conversation.messages.append(message)
     world.edit(entity, ConversationComponent, MessageAppended(entity, message), EventKind.INPUT)
+
+
+def _is_in_a_turn(world: World, entity: EntityId) -> bool:
+    return world.has_component(entity, StreamStateComponent) or world.has_component(entity, PendingToolCallsComponent)
 
 
 def _queue(world: World, entity: EntityId, message: Message) -> None:
@@ -106,8 +111,7 @@ def _begin_input(world: World, entity: EntityId) -> None:
     world.remove_component(entity, InterruptionComponent)
     if terminal is not None and terminal.reason in RUN_LIMITS:
         world.remove_component(entity, TerminalComponent)
-    in_a_turn = world.has_component(entity, StreamStateComponent) or world.has_component(entity, PendingToolCallsComponent)
-    if at_rest or not (in_a_turn or (conversation is not None and awaits_model(conversation.messages))):
+    if at_rest or not (_is_in_a_turn(world, entity) or (conversation is not None and awaits_model(conversation.messages))):
         before = world.get_component(entity, TurnComponent)
         world.add_component(entity, TurnComponent(run=before.run + 1 if before else 1))
     if conversation is not None and not world.has_component(entity, PendingToolCallsComponent):
@@ -122,7 +126,10 @@ def replace_history(world: World, entity: EntityId, messages: Sequence[Message])
 
     Raises:
         ValueError: a call would have no result, or a result no call; the message names them.
+        WorldBusyError: the agent is in the middle of a turn, whose answer or results would follow messages they do not belong to.
     """
+    if _is_in_a_turn(world, entity):
+        raise WorldBusyError(f"agent {entity} is in the middle of a turn; wait until it is at rest, or interrupt it, before its history is replaced")
     problems = history_problems(messages)
     if problems:
         raise ValueError("this history would make the next request invalid: " + "; ".join(problems))

@@ -19,7 +19,7 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import EndReason, EntityStats, World
-from ecs_agent.systems.ledger import estimate_tokens
+from ecs_agent.systems.ledger import CHARACTERS_A_TOKEN
 from ecs_agent.telemetry.agent_phase import AgentPhase, phase_of
 from ecs_agent.telemetry.open_answers import OpenAnswers
 from ecs_agent.types import EntityId, Timing, Usage
@@ -81,7 +81,7 @@ def _stats(held: dict[type, Any], llm: LLMComponent, standing: EntityStats, pare
     state: StreamStateComponent | None = held.get(StreamStateComponent)
     first, rate, stalled, gap = _timed(turn.timing if turn is not None else None)
     if state is not None:
-        arriving = estimate_tokens(answers.characters(entity, state))
+        arriving = answers.characters(entity, state) // CHARACTERS_A_TOKEN
         tokens, estimated = (tokens or 0) + arriving, True
         first, rate, stalled, gap = _arriving(state, arriving, now)
     pending: PendingToolCallsComponent | None = held.get(PendingToolCallsComponent)

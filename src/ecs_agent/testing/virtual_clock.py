@@ -24,6 +24,9 @@ Ts = TypeVarTuple("Ts")
 PATIENCE = 30.0
 """Real seconds that a thread is waited for; then time passes again, so that its own time limit ends a tool that hangs."""
 
+LAST_WORDS = 5.0
+"""Real seconds for what the end of an executor, which the loop waits for at its own end, may take."""
+
 
 class VirtualDeadlockError(RuntimeError):
     """Nothing is ready and no timer is set: without real time this would wait for ever."""
@@ -45,12 +48,15 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.now = 0.0
         self.outside: deque[_Outside] = deque()
+        self.has_executor = False
         self._deliver = deliver
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready now; if nothing is, what comes from threads; if there is none of these, time passes."""
         ready = super().select(0)
         if ready or timeout == 0 or self._heard(PATIENCE):
+            return ready
+        if timeout is None and self.has_executor and (ready := super().select(LAST_WORDS)):
             return ready
         if timeout is None:
             raise VirtualDeadlockError("every task waits and no timer is set, so nothing will ever happen; is a thread or a socket in use?")
@@ -105,6 +111,7 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
         """As ever, and no time passes meanwhile."""
         future = super().run_in_executor(executor, func, *args)
         self._virtual.outside.append(_Outside(future))
+        self._virtual.has_executor = True
         return future
 
 
