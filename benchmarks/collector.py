@@ -21,7 +21,12 @@ from benchmarks.server import ROOT
 from ecs_agent import Message, Runner, World, append_message, spawn_agent
 from ecs_agent.core import tuned_gc
 
-STAGES = {"tuned": "while each answers, Runner(tune_gc=True)", "run": "while each answers", "set-up": "while they are made", "forced": "one full collection by hand"}
+STAGES = {
+    "tuned": "while each answers, Runner(tune_gc=True)",
+    "run": "while each answers",
+    "set-up": "while they are made",
+    "forced": "one full collection by hand",
+}
 
 
 class Pauses:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ecs_agent import Message, ToolCall, World, spawn_agent, tool
 from ecs_agent.components import InterruptionComponent, TerminalComponent
 from ecs_agent.core import Runner
-from ecs_agent.core.explain import Explanation
+from ecs_agent.core.explain.explanation import Explanation
 from ecs_agent.providers import FakeProvider
 
 HERE = Path(__file__).parent

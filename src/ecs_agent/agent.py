@@ -31,10 +31,10 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import EndReason, Envelope, EventStream, Outcome, World
-from ecs_agent.core.barriers import as_exception
-from ecs_agent.core.engine import Engine
 from ecs_agent.core.outcome import sentence
 from ecs_agent.core.runner import Service
+from ecs_agent.core.running.barriers import as_exception
+from ecs_agent.core.running.engine import Engine
 from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent

@@ -29,7 +29,7 @@ from ecs_agent.core import (
     World,
     system,
 )
-from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.testing import run
 from ecs_agent.types import EntityId
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.core.listening import Mark, Piece, in_order, merging, rest, say, told
 
 from ecs_agent.core import Block, Coalesce, Delivery, Envelope, EventsSkipped, EveryDelta, Latest, World
-from ecs_agent.core.backlog import Backlog
+from ecs_agent.core.delivery.backlog import Backlog
 from ecs_agent.testing import run as run_virtually
 from ecs_agent.types import EntityId
 
@@ -44,7 +44,7 @@ class Scene:
     async def play(self, actions: list[tuple[Any, ...]]) -> list[Envelope]:
         """Do all of it, then read what is left. Returns what was really told, fact by fact."""
         begin = self.world.log.next_pos
-        with patch("ecs_agent.core.backlog.COMPACT_AT", self.compact_at):
+        with patch("ecs_agent.core.delivery.backlog.COMPACT_AT", self.compact_at):
             for action in actions:
                 await self._act(*action)
         self.received += await rest(self.stream)
@@ -207,7 +207,7 @@ class TestBounds:
         assert [envelope.payload.number for envelope in received[1:]] == list(range(976, 2000))
 
     async def test_merged_text_is_bounded_by_its_parts(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ecs_agent.core.backlog.MOST_MERGED", 100)
+        monkeypatch.setattr("ecs_agent.core.delivery.backlog.MOST_MERGED", 100)
         one, other = world.create_entity(), world.create_entity()
         stream = merging(world).events(limit=0)
         first = world.log.next_pos
@@ -217,7 +217,7 @@ class TestBounds:
         assert [envelope.payload for envelope in received] == [EventsSkipped(60, first, first + 59), Piece(other, "b" * 60)]
 
     async def test_the_latest_are_bounded_too(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ecs_agent.core.newest.MOST", 3)
+        monkeypatch.setattr("ecs_agent.core.delivery.newest.MOST", 3)
         stream = world.events(policy=Latest())
         for _ in range(5):
             world.create_entity()

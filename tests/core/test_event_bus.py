@@ -184,7 +184,7 @@ class TestBounds:
     async def test_a_handler_that_is_far_behind_loses_the_oldest_and_is_told_once_how_many(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("ecs_agent.core.handlers.MAX_WAITING", 3)
+        monkeypatch.setattr("ecs_agent.core.delivery.handlers.MAX_WAITING", 3)
         slow, hearing = Hearing(1.0), Hearing()
         world.event_bus.subscribe(Said, slow)
         world.event_bus.subscribe(HandlerFailed, hearing)
@@ -202,7 +202,7 @@ class TestBounds:
         ]
 
     async def test_one_that_is_ended_while_it_hangs_is_told_too(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ecs_agent.core.handlers.MAX_WAITING", 1)
+        monkeypatch.setattr("ecs_agent.core.delivery.handlers.MAX_WAITING", 1)
         world.event_bus.subscribe(Said, Hearing(100.0))
         world.report(Said("0"))
         await asyncio.sleep(0)

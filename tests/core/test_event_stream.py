@@ -16,7 +16,7 @@ from tests.core.listening import Mark, Piece, merging, pairwise, rest, say
 from tests.core.parts import Said, loop_turns, now, turns
 
 from ecs_agent.core import Burst, Coalesce, Envelope, EventStream, World
-from ecs_agent.core.event_filter import EventFilter
+from ecs_agent.core.delivery.event_filter import EventFilter
 from ecs_agent.types import EntityId
 
 
@@ -224,7 +224,7 @@ class TestMerging:
         assert [(envelope.payload.text, envelope.seq) for envelope in received] == [("bcde", 6), ("f", 7)]
 
     async def test_what_was_merged_early_stays_apart_from_what_does_not_fit(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("ecs_agent.core.backlog.COMPACT_AT", 1)
+        monkeypatch.setattr("ecs_agent.core.delivery.backlog.COMPACT_AT", 1)
         entity = merging(world).create_entity()
         events = world.events(limit=0)
         for texts in (["a", "b", "|", "|"], ["|", "c", "d", "e"], ["f"], ["|"]):

@@ -19,8 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ecs_agent.core import Entity, ErrorComponent, QuarantineComponent, Read, Schedule, TerminalComponent, World, system
-from ecs_agent.core.explain import LISTED, Explanation
-from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.core.entry import EntityEntry
+from ecs_agent.core.explain.explanation import LISTED, Explanation
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,8 +9,8 @@ from xml.etree import ElementTree as ET
 from tests.core.test_explain import Box, Counting, Greeting, Lid, explain, fill, look, named, peek
 
 from ecs_agent.core import system
-from ecs_agent.core.explain import Explanation
-from ecs_agent.core.explain_mermaid import MAX_ARROWS
+from ecs_agent.core.explain.explanation import Explanation
+from ecs_agent.core.explain.mermaid import MAX_ARROWS
 
 
 def test_mermaid_has_lanes_by_priority_and_arrows_from_who_writes_to_whom_it_concerns() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.core import Schedule, TerminalComponent, World, system
-from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.errors import SystemDefinitionError
 
 

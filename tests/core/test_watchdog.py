@@ -10,7 +10,7 @@ import pytest
 from tests.core.parts import Style, Work, change_later, run, spawn, told
 
 from ecs_agent.core import EndReason, Entity, LoopBlocked, TerminalComponent, World, system
-from ecs_agent.core.watchdog import BLOCKED
+from ecs_agent.core.running.watchdog import BLOCKED
 
 
 class HandClock:

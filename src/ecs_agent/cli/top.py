@@ -15,7 +15,7 @@ from ecs_agent.cli.program import Program, load_program
 from ecs_agent.cli.sanitize import one_line
 from ecs_agent.cli.session import new_runner
 from ecs_agent.core import World
-from ecs_agent.core.engine import Engine
+from ecs_agent.core.running.engine import Engine
 
 LAST_WORDS = 0.5
 """Seconds that a program may take to end by itself after its world was stopped."""

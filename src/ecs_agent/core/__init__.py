@@ -4,10 +4,10 @@ from ecs_agent.core.bundle import Bundle
 from ecs_agent.core.clock import Clock, LoopClock, SystemClock
 from ecs_agent.core.collector import tuned_gc
 from ecs_agent.core.component import AwaitsInput, ErrorComponent, QuarantineComponent, TerminalComponent
-from ecs_agent.core.delivery import Block, Coalesce, Delivery, EveryDelta, Latest
+from ecs_agent.core.delivery.event_stream import EventStream
+from ecs_agent.core.delivery.policy import Block, Coalesce, Delivery, EveryDelta, Latest
 from ecs_agent.core.entity import Entity
 from ecs_agent.core.event_bus import EventBus
-from ecs_agent.core.event_stream import EventStream
 from ecs_agent.core.events import (
     BlockLifted,
     CallLeaked,
@@ -24,7 +24,7 @@ from ecs_agent.core.events import (
     RequestFailed,
     WorldSystemFailed,
 )
-from ecs_agent.core.explain import Explanation
+from ecs_agent.core.explain.explanation import Explanation
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, LettersReceived
 from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Log, MemoryLog
 from ecs_agent.core.outcome import EndReason, Outcome

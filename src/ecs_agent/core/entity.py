@@ -8,13 +8,13 @@ from random import Random
 from typing import TypeVar
 
 from ecs_agent.core.bundle import spawn
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.events import RequestFailed
 from ecs_agent.core.inbox import Letter, deliver, receive
 from ecs_agent.core.lease import Lease
 from ecs_agent.core.log import EventKind, EventType
 from ecs_agent.core.outcome import Outcome, sentence
 from ecs_agent.core.row import Request, Row
-from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.core.state import State
 from ecs_agent.errors import LeaseRevokedError, RequestsFullError
 from ecs_agent.types import EntityId

@@ -13,14 +13,14 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
-from ecs_agent.core.delivery import Block, Delivery, EveryDelta, Merge
-from ecs_agent.core.event_filter import NO_TYPES, EventFilter
-from ecs_agent.core.event_stream import EventStream
+from ecs_agent.core.delivery.event_filter import NO_TYPES, EventFilter
+from ecs_agent.core.delivery.event_stream import EventStream
+from ecs_agent.core.delivery.gate import Gate
+from ecs_agent.core.delivery.handlers import Handlers
+from ecs_agent.core.delivery.policy import Block, Delivery, EveryDelta, Merge
+from ecs_agent.core.delivery.pulse import Pulse
 from ecs_agent.core.events import BlockLifted, EntityDeleted, HandlerFailed
-from ecs_agent.core.gate import Gate
-from ecs_agent.core.handlers import Handlers
 from ecs_agent.core.log import Entry
-from ecs_agent.core.pulse import Pulse
 from ecs_agent.types import EntityId
 
 E = TypeVar("E")

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.log import EventKind
 from ecs_agent.core.row import Row
-from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.core.state import State
 from ecs_agent.errors import InboxFullError
 from ecs_agent.types import EntityId

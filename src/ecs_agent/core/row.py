@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 from ecs_agent.core.component import Snapshot
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.types import EntityId
 
 

@@ -8,9 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from ecs_agent.core.collector import tuned_gc
-from ecs_agent.core.engine import Engine
 from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.run_sync import run_sync
+from ecs_agent.core.running.engine import Engine
 from ecs_agent.core.tasks import ended
 from ecs_agent.core.world import World
 from ecs_agent.errors import WorldBusyError, WorldClosedError

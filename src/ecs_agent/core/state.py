@@ -13,8 +13,9 @@ from typing import Any, Protocol, TypeVar
 
 from ecs_agent.core.clock import Clock
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, snapshot
+from ecs_agent.core.delivery.event_filter import NO_TYPES
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.event_bus import EventBus
-from ecs_agent.core.event_filter import NO_TYPES
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityCreated, EntityDeleted
 from ecs_agent.core.hooks import Hooks
 from ecs_agent.core.lease import Lease
@@ -24,7 +25,6 @@ from ecs_agent.core.query import Query
 from ecs_agent.core.relation import ChildOf, Relations
 from ecs_agent.core.resources import Resources
 from ecs_agent.core.row import EntityIdGenerator, Row
-from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.errors import EntityNotFoundError, ForeignWriteError
 from ecs_agent.types import EntityId
 

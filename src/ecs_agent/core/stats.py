@@ -9,9 +9,9 @@ from enum import StrEnum, unique
 
 import msgspec
 
-from ecs_agent.core.life import Life
 from ecs_agent.core.outcome import EndReason
 from ecs_agent.core.row import Row
+from ecs_agent.core.running.life import Life
 from ecs_agent.core.state import State
 from ecs_agent.types import EntityId
 

@@ -10,16 +10,16 @@ from random import Random
 from typing import Any, NoReturn, Self, TypeVar
 
 from ecs_agent.core.clock import Clock, SystemClock
-from ecs_agent.core.delivery import Delivery, EveryDelta
-from ecs_agent.core.engine import Engine
+from ecs_agent.core.delivery.event_filter import EventFilter
+from ecs_agent.core.delivery.event_stream import EventStream
+from ecs_agent.core.delivery.policy import Delivery, EveryDelta
 from ecs_agent.core.entity import Entity, request
 from ecs_agent.core.event_bus import EventBus
-from ecs_agent.core.event_filter import EventFilter
-from ecs_agent.core.event_stream import EventStream
 from ecs_agent.core.inbox import Letter, deliver
 from ecs_agent.core.log import EventKind, Log, MemoryLog
 from ecs_agent.core.outcome import EndReason
 from ecs_agent.core.row import EntityIdGenerator
+from ecs_agent.core.running.engine import Engine
 from ecs_agent.core.schedule import Schedule
 from ecs_agent.core.state import State, seed_of
 from ecs_agent.core.stats import WorldStats, survey

@@ -7,8 +7,8 @@ from random import Random
 from typing import Any, TypeVar, cast
 
 from ecs_agent.core import EndReason, Entity, EventKind, EventType, Letter, Outcome, World
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.inbox import deliver
-from ecs_agent.core.schedule import EntityEntry
 from ecs_agent.core.system import spec_of
 from ecs_agent.errors import SystemDefinitionError
 from ecs_agent.types import EntityId

@@ -7,13 +7,13 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Self
 
-from ecs_agent.core.backlog import Backlog
-from ecs_agent.core.delivery import HARD, Block, Coalesce, Delivery, EveryDelta, Merge
-from ecs_agent.core.event_filter import EventFilter
-from ecs_agent.core.gate import Gate
+from ecs_agent.core.delivery.backlog import Backlog
+from ecs_agent.core.delivery.event_filter import EventFilter
+from ecs_agent.core.delivery.gate import Gate
+from ecs_agent.core.delivery.newest import Newest
+from ecs_agent.core.delivery.policy import HARD, Block, Coalesce, Delivery, EveryDelta, Merge
+from ecs_agent.core.delivery.pulse import Beating, Pulse
 from ecs_agent.core.log import Entry, Envelope
-from ecs_agent.core.newest import Newest
-from ecs_agent.core.pulse import Beating, Pulse
 from ecs_agent.types import EntityId
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ecs_agent.core.barriers import Barriers
-from ecs_agent.core.calls import Calls
-from ecs_agent.core.life import START, Life
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.outcome import EndReason
-from ecs_agent.core.schedule import EntityEntry, Schedule
+from ecs_agent.core.running.barriers import Barriers
+from ecs_agent.core.running.calls import Calls
+from ecs_agent.core.running.life import START, Life
+from ecs_agent.core.schedule import Schedule
 from ecs_agent.core.state import State
 
 

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ecs_agent.core.entry import WorldEntry
 from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.outcome import sentence
-from ecs_agent.core.schedule import WorldEntry
 from ecs_agent.core.state import State
 from ecs_agent.core.tasks import gather
 

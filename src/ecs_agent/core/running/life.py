@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from ecs_agent.core.component import AwaitsInput, ErrorComponent, QuarantineComponent, TerminalComponent
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.row import Row
-from ecs_agent.core.schedule import EntityEntry
 
 START: tuple[float, int] = (float("-inf"), -1)
 """The place before the first system of a step."""

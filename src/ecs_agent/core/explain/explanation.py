@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
-from typing import TYPE_CHECKING
 
 from ecs_agent.core.component import HALTING
-from ecs_agent.core.explain_mermaid import mermaid
-from ecs_agent.core.explain_svg import svg
+from ecs_agent.core.entry import EntityEntry, WorldEntry
+from ecs_agent.core.explain.mermaid import mermaid
+from ecs_agent.core.explain.svg import svg
 from ecs_agent.core.system import Access
-
-if TYPE_CHECKING:
-    from ecs_agent.core.schedule import EntityEntry, WorldEntry
 
 LISTED = 50
 """How many archetypes and how many ambiguities are listed; of the rest their number is told."""

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ecs_agent.core.barriers import Process, as_exception
+from ecs_agent.core.entry import WorldEntry
 from ecs_agent.core.events import WorldSystemFailed
 from ecs_agent.core.outcome import sentence
-from ecs_agent.core.schedule import WorldEntry
+from ecs_agent.core.running.barriers import Process, as_exception
 from ecs_agent.core.state import State
 
 

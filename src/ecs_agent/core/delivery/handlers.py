@@ -15,7 +15,7 @@ from ecs_agent.types import EntityId
 
 Handler: TypeAlias = Callable[[Any], Awaitable[None]]
 
-_logger = logging.getLogger("ecs_agent.core.handlers")
+_logger = logging.getLogger("ecs_agent.core.delivery.handlers")
 
 CLOSE_GRACE = 1.0
 """Seconds a handler may take to end once it was cancelled."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from ecs_agent.core.delivery import MOST
-from ecs_agent.core.gap import Gap
+from ecs_agent.core.delivery.gap import Gap
+from ecs_agent.core.delivery.policy import MOST
 from ecs_agent.core.log import Entry, Envelope
 from ecs_agent.types import EntityId
 

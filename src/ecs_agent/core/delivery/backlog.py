@@ -15,15 +15,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ecs_agent.core.delivery import MOST_MERGED, Merge, most
-from ecs_agent.core.gap import Gap
+from ecs_agent.core.delivery.gap import Gap
+from ecs_agent.core.delivery.policy import MOST_MERGED, Merge, most
 from ecs_agent.core.log import Entry, Envelope
 from ecs_agent.types import EntityId
 
 COMPACT_AT = 1024
 """From so many loose facts on they are merged although nobody reads; with many blends, from a few in each on."""
 
-_logger = logging.getLogger("ecs_agent.core.backlog")
+_logger = logging.getLogger("ecs_agent.core.delivery.backlog")
 
 
 class _Part(NamedTuple):

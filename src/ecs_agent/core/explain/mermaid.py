@@ -7,7 +7,7 @@ from itertools import combinations, groupby
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from ecs_agent.core.explain import ExplainedSystem, Explanation
+    from ecs_agent.core.explain.explanation import ExplainedSystem, Explanation
 
 MAX_ARROWS = 200
 """Arrows in a flowchart; more cannot be read, and Mermaid refuses 500."""

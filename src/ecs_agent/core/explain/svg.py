@@ -14,7 +14,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ecs_agent.core.explain import ExplainedSystem, Explanation
+    from ecs_agent.core.explain.explanation import ExplainedSystem, Explanation
 
 _COLOURS = ("#2563eb", "#c2410c", "#15803d", "#7c3aed", "#be185d", "#0e7490")
 _GREY, _INK, _SOFT, _AMBER, _ROSE, _PALE = "#8b95a5", "#1f2933", "#52606d", "#b45309", "#9f1239", "#c5ccd6"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 from ecs_agent.core.events import DeadlockFound
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.life import Life
 from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.row import Call
+from ecs_agent.core.running.life import Life
 from ecs_agent.core.state import State
 from ecs_agent.types import EntityId
 

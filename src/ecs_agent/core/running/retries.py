@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, TerminalComponent
-from ecs_agent.core.life import Life
+from ecs_agent.core.running.life import Life
 from ecs_agent.core.state import State
 
 

@@ -12,18 +12,18 @@ from typing import Protocol, cast
 
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent
 from ecs_agent.core.entity import Entity, apply_requests
+from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.events import CallLeaked, EntityQuarantined, LoopBlocked
-from ecs_agent.core.life import Life
 from ecs_agent.core.outcome import EndReason, detail, sentence
 from ecs_agent.core.row import Call, Row
-from ecs_agent.core.schedule import EntityEntry
+from ecs_agent.core.running.life import Life
+from ecs_agent.core.running.watchdog import driven
 from ecs_agent.core.state import State
 from ecs_agent.core.supervision import SupervisionComponent, judge
-from ecs_agent.core.watchdog import driven
 from ecs_agent.errors import NoProgressError
 from ecs_agent.types import EntityId, ErrorOccurredEvent
 
-_logger = logging.getLogger("ecs_agent.core.calls")
+_logger = logging.getLogger("ecs_agent.core.running.calls")
 
 NO_PROGRESS_CALLS = 3
 

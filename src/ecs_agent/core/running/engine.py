@@ -14,19 +14,20 @@ import asyncio
 from collections import deque
 from collections.abc import Collection
 
-from ecs_agent.core.arrivals import Arrivals
-from ecs_agent.core.barriers import Barriers, Process
-from ecs_agent.core.calls import Calls
-from ecs_agent.core.joins import Joins
+from ecs_agent.core.entry import EntityEntry, Entry, WorldEntry
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.life import START, Life
 from ecs_agent.core.outcome import EndReason, Outcome
-from ecs_agent.core.retries import Retries
 from ecs_agent.core.row import Row
-from ecs_agent.core.schedule import EntityEntry, Entry, Schedule, WorldEntry
+from ecs_agent.core.running.arrivals import Arrivals
+from ecs_agent.core.running.barriers import Barriers, Process
+from ecs_agent.core.running.calls import Calls
+from ecs_agent.core.running.joins import Joins
+from ecs_agent.core.running.life import START, Life
+from ecs_agent.core.running.retries import Retries
+from ecs_agent.core.running.steps import Steps
+from ecs_agent.core.running.sweep import SWEEP_AFTER, Sweep
+from ecs_agent.core.schedule import Schedule
 from ecs_agent.core.state import State
-from ecs_agent.core.steps import Steps
-from ecs_agent.core.sweep import SWEEP_AFTER, Sweep
 from ecs_agent.core.tasks import cancel_all, ended, gather, pause
 from ecs_agent.errors import WorldBusyError
 from ecs_agent.types import EntityId

@@ -1,0 +1,1 @@
+"""What a schedule does, told as text, as Mermaid and as a picture."""
