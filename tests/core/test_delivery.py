@@ -152,15 +152,21 @@ def many_marks(world: World, entity: EntityId, count: int) -> None:
 
 
 class TestBounds:
-    @pytest.mark.parametrize("policy", [EveryDelta(limit=2), Block(limit=2), Coalesce()])
-    async def test_what_cannot_be_merged_is_bounded_and_the_oldest_go_with_a_word(self, world: World, policy: Delivery) -> None:
+    async def test_the_beginnings_of_very_many_agents_at_once_are_not_too_much(self, world: World) -> None:
+        stream = world.events()
+        for _ in range(5_000):
+            many_marks(world, world.create_entity(), 8)
+        assert not [envelope for envelope in await rest(stream) if isinstance(envelope.payload, EventsSkipped)]
+
+    @pytest.mark.parametrize(("policy", "bound"), [(EveryDelta(limit=2), 1024), (Block(limit=2), 8192), (EveryDelta(limit=50), 12_800)])
+    async def test_what_cannot_be_merged_is_bounded_and_the_oldest_go_with_a_word(self, world: World, policy: Delivery, bound: int) -> None:
         entity = world.create_entity()
         stream = world.events(policy=policy)
         first = world.log.next_pos
         many_marks(world, entity, 30_000)
         received = await rest(stream)
         skipped, kept = received[0], received[1:]
-        assert len(kept) == (1024 if policy == EveryDelta(limit=2) else 1024 if policy == Block(limit=2) else 16_384)
+        assert len(kept) == bound
         assert skipped.payload == EventsSkipped(30_000 - len(kept), first, kept[0].pos - 1)
         assert (skipped.entity, skipped.pos, skipped.type) == (None, kept[0].pos - 1, "EventsSkipped")
         assert [envelope.payload.number for envelope in kept] == list(range(30_000 - len(kept), 30_000))

@@ -19,6 +19,10 @@ _NOTHING: Final = Spent(estimated=True)
 
 def characters_in(deltas: Sequence[StreamDelta]) -> int:
     """Everything in some deltas that a model wrote."""
+    if len(deltas) == 1:
+        (delta,) = deltas
+        if delta.content and not (delta.reasoning or delta.refusal or delta.tool_fragments):
+            return len(delta.content)
     count = sum([len(delta.content) for delta in deltas if delta.content])
     count += sum([len(delta.reasoning) for delta in deltas if delta.reasoning])
     count += sum([len(delta.refusal) for delta in deltas if delta.refusal])

@@ -6,11 +6,9 @@ valid conversation: text that had arrived is kept as an interrupted message, hal
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 
@@ -27,15 +25,15 @@ from ecs_agent.components import (
     ToolRegistryComponent,
     TurnComponent,
 )
-from ecs_agent.core import Entity, EventKind, Read, World, system
+from ecs_agent.core import Entity, Read, World, system
 from ecs_agent.core.permits import PermitPool
-from ecs_agent.errors import ProviderError, ProviderExhaustedError, StreamInterruptedError, SystemDefinitionError
+from ecs_agent.errors import ProviderExhaustedError, SystemDefinitionError
 from ecs_agent.providers.calling import ask, open_answer
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.delta_run import runs
-from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.systems.budget import Budget, LimitReached, budget_of
+from ecs_agent.systems.budget import LimitReached, budget_of
 from ecs_agent.systems.conversation import admit, append, awaits_model, seal
+from ecs_agent.systems.inflow import Inflow
 from ecs_agent.systems.ledger import Ledger, estimate_tokens
 from ecs_agent.systems.meter import characters_in
 from ecs_agent.types import (
@@ -43,16 +41,11 @@ from ecs_agent.types import (
     EntityId,
     Message,
     Part,
-    StreamDelta,
     StreamDeltaEvent,
     StreamEndEvent,
-    StreamStartEvent,
     ToolCall,
     Usage,
 )
-
-YIELD_EVERY = 64
-"""After so many deltas without a suspension the loop gets a turn, so that one flood does not stop everyone else."""
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -166,7 +159,7 @@ class ReasoningSystem:
         messages = visible(conversation.messages, system_prompt)
         try:
             if streaming is None or streaming.enabled:
-                result = await _Inflow(me, state, budget).receive(await open_answer(provider, messages, options))
+                result = await Inflow(me, state, budget).receive(await open_answer(provider, messages, options))
             else:
                 result = await ask(provider, messages, options)
         except ProviderExhaustedError:
@@ -263,94 +256,6 @@ def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry
     if llm.model and llm.model != getattr(llm.provider, "model", None):
         options["model"] = llm.model
     return options
-
-
-class _Inflow:
-    """An answer that is arriving: gathered until the call waits, then written together. State first, then the log, then the budget."""
-
-    __slots__ = ("_arrived", "_budget", "_cut", "_is_open", "_me", "_most", "_reached", "_state")
-
-    def __init__(self, me: Entity, state: StreamStateComponent, budget: Budget) -> None:
-        self._me = me
-        self._state = state
-        self._budget = budget
-        self._arrived: list[StreamDelta] = []
-        self._most = 1 if me.may_block else YIELD_EVERY
-        self._reached: LimitReached | None = None
-        self._is_open = True
-        self._cut: asyncio.Task[Any] | None = None  # cancelled by us, for the limit
-
-    async def receive(self, answer: CompletionStream | AsyncGenerator[StreamDelta, None]) -> CompletionResult:
-        """Take an answer to its end.
-
-        Raises:
-            ProviderError: it broke off; `partial` is what had arrived.
-            LimitReached: it may not go on.
-        """
-        try:
-            return await self._read(answer)
-        except asyncio.CancelledError:
-            if self._cut is None or self._reached is None or self._cut.uncancel():
-                raise
-            raise self._reached from None
-        finally:
-            self._is_open = False
-
-    async def _read(self, answer: CompletionStream | AsyncGenerator[StreamDelta, None]) -> CompletionResult:
-        self._me.emit(StreamStartEvent(self._me.id))
-        async with aclosing(answer):
-            if isinstance(answer, CompletionStream):
-                while deltas := await answer.read():
-                    if self._take(deltas):
-                        await self._pause()
-                self._me.write()
-                return answer.result()
-            try:
-                async for delta in answer:
-                    if self._take((delta,)):
-                        await self._pause()
-            except ProviderError as error:
-                self._me.write()
-                error.partial = self._state.result()
-                raise
-        self._me.write()
-        result = self._state.result()
-        if result.message.interrupted:
-            raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=result)
-        return result
-
-    def _take(self, deltas: Sequence[StreamDelta]) -> bool:
-        """Take pieces that arrived together; whether to pause now."""
-        if self._reached is not None:
-            raise self._reached
-        arrived = self._arrived
-        if not arrived:
-            self._me.before_waiting(self._write)
-        arrived += deltas
-        return len(arrived) >= self._most
-
-    def _write(self) -> None:
-        deltas, self._arrived = self._arrived, []
-        self._state.add(deltas, self._me.monotonic())
-        self._me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT)
-        self._most = 1 if self._me.may_block else YIELD_EVERY
-        try:
-            self._budget.receive(deltas)
-        except LimitReached as reached:
-            self._reached = reached  # raised where the next piece is taken; if the model is silent meanwhile, the waiting is cut
-            asyncio.get_running_loop().call_soon(self._cut_off, asyncio.current_task())
-
-    def _cut_off(self, task: asyncio.Task[Any] | None) -> None:
-        if self._is_open and task is not None:
-            self._cut = task
-            task.cancel()
-
-    async def _pause(self) -> None:
-        """Let the others run, and whoever holds back producers read."""
-        self._me.write()
-        if self._reached is not None:
-            raise self._reached
-        await (self._me.room() if self._me.may_block else self._me.breathe())
 
 
 def _commit(me: Entity, turn: TurnComponent, state: StreamStateComponent, result: CompletionResult) -> None:

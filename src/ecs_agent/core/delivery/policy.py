@@ -62,9 +62,12 @@ Delivery: TypeAlias = EveryDelta | Block | Coalesce | Latest
 """A policy."""
 
 HARD = 16
-"""A stream holds at most so many times its limit; see `most`."""
+"""Beyond so many times its limit `Block` merges."""
 
-MOST = 16_384
+HELD = 256
+"""A stream holds at most so many times its limit; see `most`. So much that the starts of some ten thousand agents in one turn of the loop fit."""
+
+MOST = 262_144
 """What streams without a limit of their own hold at most."""
 
 MOST_MERGED = 1_000_000
@@ -73,4 +76,4 @@ MOST_MERGED = 1_000_000
 
 def most(limit: int) -> int:
     """How many events a stream may hold that merges beyond `limit`. Where nothing can be merged the oldest go then, and the stream says so."""
-    return max(1024, HARD * limit)
+    return max(1024, HELD * limit)
