@@ -20,7 +20,7 @@ LIMIT = 60.0
 """Seconds to wait for one contestant in one round."""
 PATIENCE = 20.0
 """Seconds after which a contestant is not asked for another round."""
-STREAMS = ((1, 20_000), (100, 400), (1_000, 200), (5_000, 40))
+STREAMS = ((1, 20_000), (100, 400), (1_000, 200), (5_000, 100))
 """How many agents, and how many deltas each of them gets."""
 CREWS = (1, 100, 1_000, 5_000, 10_000)
 """How many agents, where each is asked once; the others take part up to `MOST`, and where they are weighed up to `MOST_WEIGHED`."""
@@ -100,7 +100,7 @@ def agents(contestants: Sequence[Contestant] = OURS) -> list[Row]:
     return [*rows, *fairness([*OUR_CREWS[1:], *others]), *runs([PLAIN, CREW], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
 
 
-def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple[int, int]] = STREAMS, rounds: int = 5) -> list[Row]:
+def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple[int, int]] = STREAMS, rounds: int = 3) -> list[Row]:
     """What an agent adds to the fake model's cost of a delta, and how that grows with their number."""
     how = ONE_BY_ONE if read == 1 else AT_ONCE
     rows: list[Row] = []
@@ -141,7 +141,7 @@ def _spread(score: Score) -> float | None:
     return score.least(lambda figures: figures.most / figures.least if figures.least else None)
 
 
-def runs(ours: Sequence[Contestant], others: Sequence[Contestant], counts: Sequence[int] = CREWS, rounds: int = 5) -> list[Row]:
+def runs(ours: Sequence[Contestant], others: Sequence[Contestant], counts: Sequence[int] = CREWS, rounds: int = 3) -> list[Row]:
     """A run of two turns: the model asks for a tool, the tool is called, the model answers."""
     rows: list[Row] = []
     for count in counts:
@@ -179,7 +179,7 @@ def _after_run(score: Score) -> float | None:
     return score.least(lambda figures: figures.after_run)
 
 
-def waiting(contestants: Sequence[Contestant], count: int = 200, latency: float = 0.05, rounds: int = 5) -> list[Row]:
+def waiting(contestants: Sequence[Contestant], count: int = 200, latency: float = 0.05, rounds: int = 3) -> list[Row]:
     """The same run, with a model that takes its time: nothing but waiting for it should take time."""
     scores = compete(Plan(count, latency=latency, tool=True), contestants, rounds)
     return rows_of(scores, f"{_agents(count)}, {latency * 1e3:g} ms a response: wall time", "ms", _wall, PLAIN)

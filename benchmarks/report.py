@@ -46,9 +46,9 @@ SIDE_BY_SIDE = """Agents side by side in one process, answered by a fake model i
 
 HOW_AGENTS = """## How agents were measured
 
-* Everybody gets the same plans: 1 agent with 20,000 deltas, 100 with 400, 1,000 with 200, 5,000 with 40. What a delta costs is the CPU time of the
+* Everybody gets the same plans: 1 agent with 20,000 deltas, 100 with 400, 1,000 with 200, 5,000 with 100. What a delta costs is the CPU time of the
   run less that of as many streams of the same fake model, read by plain tasks, over the deltas that were delivered. What it costs to begin and to
-  end a run is in it; at 5,000 agents that is spread over 40 deltas alone.
+  end a run is in it; at 5,000 agents that is spread over 100 deltas alone.
 * *One a wake-up*: the stream lets go of the event loop after each delta, as one whose packets come one by one. *16 a read*: after 16 of them.
 * The fake model is written against each one's interface for models and makes what its real ones make, the chunk or event of a delta, beforehand
   where it may be shared; that is not counted. What a framework then does with each piece, as pydantic-ai's manager of parts and our fold, is.
@@ -66,10 +66,10 @@ HOW_AGENTS = """## How agents were measured
   is what tracemalloc counts, in a pass of its own, for each agent beyond the first.
 * LangChain's agents are another package; here its chat model and its tool are called in the loop that its documentation shows. ecs-agent 0.1.0 is
   run with streaming on, one handler for its events of text and its log at WARNING, for as many ticks as there are turns.
-* Figures are the least of five rounds, taken in turn, since what else the machine does can only add to them; the model's own cost likewise. Who
+* Figures are the least of three rounds, taken in turn, since what else the machine does can only add to them; the model's own cost likewise. Who
   needs more than 20 s in all is not asked for another round; who needs more than 60 s for one is stopped, and what a delta cost is told of those
   that were delivered by then.
-* The longest pause by the garbage collector is that of its own callbacks, in a process of its own, the least of three rounds. The collection by hand
+* The longest pause by the garbage collector is that of its own callbacks, in CPU time and in a process of its own, the least of three rounds. The collection by hand
   is what a program pays that calls `gc.collect()` in a run's place; no budget holds it.
 * A tick is one `world.process()` with one entity. For entity systems it is touched before, so that all ten are due; the touch is not counted.
 """

@@ -142,7 +142,7 @@ def test_a_crew_that_is_not_done_in_time_is_stopped() -> None:
 
 async def test_pauses_of_the_collector_are_seen() -> None:
     found = await pauses(agents=20, messages=4)
-    assert found.keys() == {"set-up", "run", "forced"}
+    assert found.keys() == {"set-up", "run", "tuned", "forced"}
     assert found["forced"] > 0
 
 
