@@ -69,7 +69,7 @@ HOW_AGENTS = """## How agents were measured
 * Figures are the least of three rounds, taken in turn, since what else the machine does can only add to them; the model's own cost likewise. Who
   needs more than 20 s in all is not asked for another round; who needs more than 60 s for one is stopped, and what a delta cost is told of those
   that were delivered by then.
-* The longest pause by the garbage collector is that of its own callbacks, in CPU time, in a process of its own, the least of three rounds. The one by hand
+* The longest pause by the garbage collector is that of its own callbacks, in CPU time, in its own process, the least of three rounds. That by hand
   is what a program pays that calls `gc.collect()` in a run's place; no budget holds it.
 * A tick is one `world.process()` with one entity. For entity systems it is touched before, so that all ten are due; the touch is not counted.
 """
