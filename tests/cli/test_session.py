@@ -88,7 +88,7 @@ def test_uvloop_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
         made.append(asyncio.new_event_loop())
         return made[-1]
 
-    monkeypatch.setattr("ecs_agent.cli.session.find_spec", lambda _: object())
+    monkeypatch.setattr(sys.modules["ecs_agent.core.run_sync"], "find_spec", lambda _: object())
     monkeypatch.setitem(sys.modules, "uvloop", SimpleNamespace(new_event_loop=new_event_loop))
     with new_runner() as runner:
         assert made == [runner.get_loop()]

@@ -10,7 +10,9 @@ import pytest
 
 from ecs_agent.errors import StreamInterruptedError
 from ecs_agent.providers import FakeProvider
-from ecs_agent.providers.calling import ask, open_stream
+from ecs_agent.providers.calling import accepted, as_stream, ask
+from ecs_agent.providers.protocol import RequestOptions
+from ecs_agent.streaming import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, Usage
 
 HI = [Message("user", "Hi")]
@@ -44,6 +46,11 @@ class Whole:
 
     async def complete(self, messages: Sequence[Message], stream: bool = False, **options: Any) -> Any:
         return self.answer
+
+
+async def open_stream(provider: Any, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
+    """What a provider answers, as a stream."""
+    return as_stream(await provider.complete(messages, stream=True, **accepted(provider, options)), provider)
 
 
 async def test_a_generator_is_a_stream() -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import signal
 from collections.abc import Callable
-from importlib.util import find_spec
-from typing import Self, cast
+from typing import Self
 
 from ecs_agent import Agent, RunCompleted, World, spawn_agent
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.options import Settings
+from ecs_agent.core.run_sync import loop_factory
 from ecs_agent.providers.protocol import LLMProvider
 
 _STOPPED = "stopped by its user"
@@ -134,7 +133,4 @@ class _CtrlC:
 
 def new_runner() -> asyncio.Runner:
     """A runner for the event loop, uvloop's if it is installed."""
-    if find_spec("uvloop") is None:
-        return asyncio.Runner()
-    factory = cast("Callable[[], asyncio.AbstractEventLoop]", importlib.import_module("uvloop").new_event_loop)
-    return asyncio.Runner(loop_factory=factory)
+    return asyncio.Runner(loop_factory=loop_factory())

@@ -41,11 +41,12 @@ def run_sync(main: Coroutine[Any, Any, T], *, world: World | None = None) -> T:
     else:
         main.close()
         raise LoopRunningError("an event loop is running in this thread already, as in Jupyter: write 'await …' instead of 'run_sync(…)'")
-    with tuned_gc(), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with tuned_gc(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(main if world is None else _interruptible(main, world))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes event loops: uvloop's if it is installed, else None, for the standard ones."""
     if find_spec("uvloop") is None:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop

@@ -19,21 +19,10 @@ from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
 
-async def open_stream(provider: ProviderLike, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
-    """Ask for a stream.
-
-    Raises:
-        ProviderError: the provider refused.
-        TypeError: the provider returned something that is no answer.
-    """
-    answer: object = await provider.complete(messages, stream=True, **accepted(provider, options))
-    return as_stream(answer, provider)
-
-
 async def open_answer(
     provider: ProviderLike, messages: Sequence[Message], options: RequestOptions
 ) -> CompletionStream | AsyncGenerator[StreamDelta, None]:
-    """As `open_stream`, but deltas that come as an iterator are left one, for whoever folds them itself: it costs less. Close what is returned.
+    """Ask for a stream. A generator of deltas is left one, for whoever folds them itself: it costs less. Close what is returned.
 
     Raises:
         ProviderError: the provider refused.
