@@ -107,7 +107,8 @@ async def _owned_session(
     no idle socket is left for the interpreter to complain about.
     """
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, ssl=ssl_context if ssl_context is not None else True),
+        # An idle connection is kept for less than the five seconds after which many servers close theirs, or both may act in the same moment.
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ssl=ssl_context if ssl_context is not None else True),
         timeout=timeout,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
