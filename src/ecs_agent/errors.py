@@ -21,6 +21,15 @@
     │   ├── ToolArgumentsError          the model's arguments do not fit the schema
     │   ├── UnknownToolError            the model asked for a tool that does not exist
     │   └── ToolTimeoutError            a tool took longer than its limit         (also a TimeoutError)
+    ├── StoreError                    saved state cannot be written or read
+    │   ├── JournalError                the disk is full or failed; what was committed before is kept
+    │   ├── StoreFormatError            not a store of ours, a damaged one, or one of a newer version (also a ValueError)
+    │   ├── StoreInUseError             another process, or another world, has the store open
+    │   ├── UnsavableError              a component holds what is no data             (also a TypeError)
+    │   ├── MissingReferencesError      providers or tools that a saved world names were not given (also a LookupError)
+    │   ├── NoHistoryError              the world keeps no history, or not so far back (also a LookupError)
+    │   ├── RecordingMissError          a recording has no answer to this request     (also a LookupError)
+    │   └── DivergenceError             a program did something else than its recording
     └── WorldError
         ├── WorldBusyError              a run or a tick is already active
         ├── WorldClosedError            the world was closed
@@ -52,6 +61,7 @@ What to write around a stream:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum, unique
 from typing import ClassVar
 
@@ -298,3 +308,49 @@ class CircularParentError(WorldError, ValueError):
 
 class DuplicateComponentError(WorldError, ValueError):
     """Two components of the same type were given for one entity, which has one of a type."""
+
+
+class StoreError(EcsAgentError):
+    """Saved state cannot be written or read; what was there before is as it was."""
+
+
+class JournalError(StoreError):
+    """The journal could not be written: the disk is full or failed. What was committed before is kept."""
+
+
+class StoreFormatError(StoreError, ValueError):
+    """This is no store of ours, a damaged one, or one of a newer version."""
+
+
+class StoreInUseError(StoreError):
+    """Another process, or another world, has the store open."""
+
+
+class UnsavableError(StoreError, TypeError):
+    """A component holds what is no data: it can neither be written nor be left out."""
+
+
+class MissingReferencesError(StoreError, LookupError):
+    """A saved world names providers or tools that were not given.
+
+    Attributes:
+        providers: the names of the missing providers.
+        tools: those of the missing tools.
+    """
+
+    def __init__(self, message: str, *, providers: Sequence[str] = (), tools: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.providers = tuple(providers)
+        self.tools = tuple(tools)
+
+
+class NoHistoryError(StoreError, LookupError):
+    """The world keeps no history, or none of the place that was asked for."""
+
+
+class RecordingMissError(StoreError, LookupError):
+    """A recording has no answer to this request; the message shows in what the nearest one differs."""
+
+
+class DivergenceError(StoreError):
+    """A program did something else than its recording; the message names the first difference."""

@@ -26,7 +26,7 @@ from ecs_agent.core.events import (
 )
 from ecs_agent.core.explain.explanation import Explanation
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, LettersReceived
-from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Log, MemoryLog
+from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Gatherer, Log, MemoryLog
 from ecs_agent.core.outcome import EndReason, Outcome
 from ecs_agent.core.query import Query
 from ecs_agent.core.relation import ChildOf, OnTargetDeleted, Relation
@@ -71,6 +71,7 @@ __all__ = [
     "EventsSkipped",
     "EveryDelta",
     "Explanation",
+    "Gatherer",
     "HandlerFailed",
     "InboxComponent",
     "Latest",

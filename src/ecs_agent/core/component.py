@@ -62,19 +62,22 @@ class AwaitsInput:
 HALTING: tuple[type, ...] = (TerminalComponent, ErrorComponent, QuarantineComponent)
 """Components that keep every system away which does not name them in its signature."""
 
-_ABSENT = object()
+ABSENT = object()
+"""Stands in a snapshot for a field that was deleted, or never set."""
 
 
-def _names(component_type: Any) -> list[str]:
+@lru_cache(maxsize=4096)
+def field_names(component_type: Any) -> tuple[str, ...]:
+    """The names of a component's fields, in the order of a snapshot."""
     if dataclasses.is_dataclass(component_type):
-        return [field.name for field in dataclasses.fields(component_type)]
-    return list(getattr(component_type, "__annotations__", ()))
+        return tuple([field.name for field in dataclasses.fields(component_type)])
+    return tuple(getattr(component_type, "__annotations__", ()))
 
 
 @lru_cache(maxsize=4096)
 def _reader(component_type: Hashable) -> Callable[[object], Snapshot]:
     """How to read all fields of a type at once."""
-    names = _names(component_type)
+    names = field_names(component_type)
     if len(names) == 1:
         read = attrgetter(names[0])
         return lambda component: (read(component),)
@@ -85,7 +88,7 @@ def _values(component: Any) -> Snapshot:
     try:
         return _reader(component.__class__)(component)
     except AttributeError:  # a field was deleted, or never set
-        return tuple([getattr(component, name, _ABSENT) for name in _names(component.__class__)])
+        return tuple([getattr(component, name, ABSENT) for name in field_names(component.__class__)])
 
 
 def _copied_list(value: list[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.events import RequestFailed
 from ecs_agent.core.inbox import Letter, deliver, receive
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.log import EventKind, EventType
+from ecs_agent.core.log import EventKind, EventType, Gatherer
 from ecs_agent.core.outcome import Outcome, sentence
 from ecs_agent.core.row import Request, Row
 from ecs_agent.core.state import State
@@ -94,12 +94,24 @@ class Entity(Lease):
         """Append an event to the log under this entity and wake its subscribers. Never waits."""
         self._state.record(self._own(), event, kind)
 
-    def emit_each(self, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED) -> None:
+    def emit_each(self, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED, into: Gatherer[T] | None = None) -> None:
         """Append events that arrived together, `make(id, item)` for each item. Costs as much as one of them as long as nobody listens.
 
-        Nobody may change `items` afterwards: events are made of them when somebody reads.
+        Nobody may change `items` afterwards: events are made of them when somebody reads. `into` is a component of this entity that takes the
+        items in, before anybody hears of them: a journal then stores the items, and not the component each time.
         """
-        self._state.record_each(self._own(), make, items, kind)
+        self._state.record_each(self._own(), make, items, kind, into)
+
+    async def committed(self) -> None:
+        """Wait until everything so far is safe in the World's journal; at once if it has none. For what must not be done unrecorded.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        self._own()
+        if self._state.log.keeps_changes:
+            self.write()
+            await self._state.log.commit()
 
     @property
     def may_block(self) -> bool:

@@ -21,11 +21,12 @@ from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from ecs_agent.core.change import Change
 from ecs_agent.errors import LogTruncatedError
 from ecs_agent.types import EntityId
 
 PayloadType: TypeAlias = type[Any]
-"""A class of events; under a name of its own, since envelopes have a field `type`."""
+"""A class; under a name of its own, since envelopes have a field `type`."""
 
 Item_contra = TypeVar("Item_contra", contravariant=True)
 
@@ -43,6 +44,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
     `run`, `turn` and `attempt` say to which of them the fact belongs (0 = none yet); `parent` is the entity that spawned this one.
     `type` is the name of the payload's class, `version` the version of its shape; `time` is UTC in nanoseconds, for information only.
+    `change` is what became of a component with this fact, for logs that keep state (`Log.keeps_changes`); None in all others.
     """
 
     epoch: int
@@ -58,6 +60,7 @@ class Envelope(msgspec.Struct, frozen=True):
     version: int
     time: int
     payload: Any
+    change: Change | None = None
 
     # A fact alone answers to what a burst does, so that whoever takes both need not ask which it was given.
 
@@ -101,10 +104,19 @@ class EventType(Protocol[Item_contra]):
         ...
 
 
+class Gatherer(Protocol[Item_contra]):
+    """A component that takes items in as they arrive, such as the pieces of an answer. What it holds follows from them alone."""
+
+    def add(self, items: Sequence[Item_contra], now: float, /) -> None:
+        """Take the next items, which arrived together at `now` on the World's monotonic clock."""
+        ...
+
+
 class Burst(msgspec.Struct, frozen=True):
     """Facts of one entity and of one type that arrived together. Its fields are those of the first fact.
 
     Fact number i is at `pos + i` and `seq + i`, and its payload is `make(entity, items[i])`. Nobody changes `items` once they stand here.
+    `into` is the type of the component that took the items in (`Gatherer`), at `at` on the World's monotonic clock; None if none did.
     """
 
     epoch: int
@@ -121,6 +133,8 @@ class Burst(msgspec.Struct, frozen=True):
     time: int
     items: Sequence[Any]
     make: EventType[Any]
+    into: PayloadType | None = None
+    at: float = 0.0
 
     @property
     def count(self) -> int:
@@ -162,7 +176,12 @@ Entry: TypeAlias = Envelope | Burst
 
 
 class Log(Protocol):
-    """Where a world's facts go. Appending never waits: a journal that writes to a disk does so behind it."""
+    """Where a world's facts go. Appending never waits: a log that writes to a disk does so behind it, and `commit` waits for that."""
+
+    @property
+    def keeps_changes(self) -> bool:
+        """Whether facts are to say what became of components, so that state can be had from them."""
+        ...
 
     @property
     def epoch(self) -> int:
@@ -190,6 +209,14 @@ class Log(Protocol):
         """
         ...
 
+    async def commit(self) -> int:
+        """Wait until everything appended so far is safe, and return the position behind it. A log in memory returns at once.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        ...
+
 
 class MemoryLog:
     """A log in memory that keeps the newest `limit` facts.
@@ -198,6 +225,8 @@ class MemoryLog:
         limit: how many facts are kept. Older ones are dropped, a burst as a whole once `limit` newer facts stand after it, so that at most one
             burst more than `limit` is held. History is not lost with them: conversations are components.
     """
+
+    keeps_changes = False
 
     def __init__(self, limit: int = 10_000) -> None:
         if limit < 1:
@@ -241,6 +270,10 @@ class MemoryLog:
         wanted = list(islice(reversed(entries), len(entries) - start))  # from the right, as a deque is slow to reach its middle from the left
         wanted.reverse()
         return _facts(wanted, from_pos)
+
+    async def commit(self) -> int:
+        """Nothing to wait for."""
+        return self.next_pos
 
     def _drop(self) -> None:
         entries, keep_from = self._entries, self.next_pos - self._limit

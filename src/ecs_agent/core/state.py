@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any, Protocol, TypeVar
 
+from ecs_agent.core.change import Change, Dropped, edited, put
 from ecs_agent.core.clock import Clock
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, snapshot
 from ecs_agent.core.delivery.event_filter import NO_TYPES
@@ -19,7 +20,7 @@ from ecs_agent.core.event_bus import EventBus
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityCreated, EntityDeleted
 from ecs_agent.core.hooks import Hooks
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Log
+from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Gatherer, Log
 from ecs_agent.core.outcome import Outcome
 from ecs_agent.core.query import Query
 from ecs_agent.core.relation import ChildOf, Relations
@@ -156,7 +157,7 @@ class State:
         if added:
             row.types = self._grown.get((row.types, kind)) or self._type(row, kind, self._grown)
         self.changed(row, author)
-        self.record(row, ComponentAdded(row.id, component))
+        self.record(row, ComponentAdded(row.id, component), change=put(kind, taken) if self.log.keeps_changes else None)
         if added and row.calls:
             _cancel_mismatched(row, author)
         if self.hooks.waiting:
@@ -171,7 +172,7 @@ class State:
         self.query.take(row.id, component_type)
         row.types = self._shrunk.get((row.types, component_type)) or self._type(row, component_type, self._shrunk)
         self.changed(row, author)
-        self.record(row, ComponentRemoved(row.id, component))
+        self.record(row, ComponentRemoved(row.id, component), change=Dropped(component_type) if self.log.keeps_changes else None)
         if row.calls:
             _cancel_mismatched(row, author)
         if self.hooks.waiting:
@@ -188,11 +189,13 @@ class State:
         component = row.components.get(component_type)
         if component is None:
             raise EntityNotFoundError(f"entity {row.id} has no {component_type.__name__} that could have changed")
-        row.snapshots[component_type] = snapshot(component)
+        before = row.snapshots[component_type]
+        row.snapshots[component_type] = after = snapshot(component)
         if self.query.watched:
             self.query.edited(row.id, component_type)
         self.changed(row, author)
-        self.record(row, event if event is not None else ComponentChanged(row.id, component), kind)
+        change = edited(component_type, before, after) if self.log.keeps_changes else None
+        self.record(row, event if event is not None else ComponentChanged(row.id, component), kind, change)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:
         """Take note of a change that comparing cannot see; an entity that failed is ready again. By a call of its own no limit is lifted."""
@@ -267,22 +270,30 @@ class State:
 
     # Facts
 
-    def record(self, row: Row, event: object, kind: EventKind = EventKind.DERIVED) -> None:
+    def record(self, row: Row, event: object, kind: EventKind = EventKind.DERIVED, change: Change | None = None) -> None:
         """Append an event under a row and hand it to subscribers."""
-        envelope = self._enveloped(row, event, kind)
+        envelope = self._enveloped(row, event, kind, change)
         self.log.append(envelope)
         if self.bus.listening:
             self.bus.dispatch(envelope, row.types)
 
-    def record_each(self, row: Row, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED) -> None:
-        """Append facts of one type that arrived together, `make(entity, item)` for each item; nobody may change `items` afterwards."""
+    def record_each(
+        self, row: Row, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED, into: Gatherer[T] | None = None
+    ) -> None:
+        """Append facts of one type that arrived together, `make(entity, item)` for each item; nobody may change `items` afterwards.
+
+        `into` is the component of the row that takes the items in, before anybody hears of them.
+        """
         if not items:
             return
-        log, label = self.log, row.label
+        log, label, at = self.log, row.label, 0.0
+        if into is not None:
+            at = self.clock.monotonic()
+            into.add(items, at)
         name, version = self._kinds.get(make) or self._kind(make)
         burst = Burst(
             log.epoch, log.next_pos, row.id, row.seq + 1, label.run, label.turn, label.attempt, row.parent,
-            kind, name, version, self.clock.now(), items, make,
+            kind, name, version, self.clock.now(), items, make, None if into is None else type(into), at,
         )  # fmt: skip
         row.seq += len(items)
         log.extend(burst)
@@ -296,13 +307,14 @@ class State:
         if self.bus.listening:
             self.bus.dispatch(envelope)
 
-    def _enveloped(self, row: Row, event: object, kind: EventKind) -> Envelope:
+    def _enveloped(self, row: Row, event: object, kind: EventKind, change: Change | None = None) -> Envelope:
         log, label = self.log, row.label
         name, version = self._kinds.get(event.__class__) or self._kind(type(event))
         row.seq = seq = row.seq + 1
         return Envelope(
-            log.epoch, log.next_pos, row.id, seq, label.run, label.turn, label.attempt, row.parent, kind, name, version, self.clock.now(), event
-        )
+            log.epoch, log.next_pos, row.id, seq, label.run, label.turn, label.attempt, row.parent, kind, name, version, self.clock.now(), event,
+            change,
+        )  # fmt: skip
 
     def _of_the_world(self, event: object) -> Envelope:
         log = self.log

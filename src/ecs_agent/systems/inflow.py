@@ -90,8 +90,7 @@ class Inflow:
 
     def _write(self) -> None:
         deltas, self._arrived = self._arrived, []
-        self._state.add(deltas, self._me.monotonic())
-        self._me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT)
+        self._me.emit_each(StreamDeltaEvent, deltas, EventKind.INPUT, self._state)
         self._most = 1 if self._me.may_block else YIELD_EVERY
         try:
             self._budget.receive(deltas)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar, cast
 
-from ecs_agent.core import EndReason, Entity, EventKind, EventType, Letter, Outcome, World
+from ecs_agent.core import EndReason, Entity, EventKind, EventType, Gatherer, Letter, Outcome, World
 from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.inbox import deliver
 from ecs_agent.core.system import spec_of
@@ -143,9 +143,9 @@ class FakeEntity(Entity):
         super().emit(event, kind)
         self.emitted.append(event)
 
-    def emit_each(self, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED) -> None:
+    def emit_each(self, make: EventType[T], items: Sequence[T], kind: EventKind = EventKind.DERIVED, into: Gatherer[T] | None = None) -> None:
         """As `Entity.emit_each`."""
-        super().emit_each(make, items, kind)
+        super().emit_each(make, items, kind, into)
         self.emitted += [make(self.id, item) for item in items]
 
     def send(self, to: EntityId, content: object) -> Letter:
