@@ -24,7 +24,6 @@ from ecs_agent.core import (
     World,
     system,
 )
-from ecs_agent.core.inbox import Postmarks
 from ecs_agent.errors import EntityNotFoundError, InboxFullError, LeaseRevokedError
 from ecs_agent.types import EntityId
 
@@ -336,18 +335,3 @@ async def test_a_letter_wakes_a_sleeping_world(world: World) -> None:
     assert [letter.content for letter in heard(world, receiver)] == ["wake up"]
     await engine.stop()
     await serving
-
-
-def test_the_count_of_letters_forgets_senders_that_are_gone() -> None:
-    world = World()
-    receiver, faithful = spawn(world), spawn(world)
-    world.send(receiver, "x")
-    lease_on(world, faithful).send(receiver, "x")
-    for _ in range(500):
-        sender = spawn(world)
-        lease_on(world, sender).send(receiver, "x")
-        world.delete_entity(sender)
-    marks = world.resource(Postmarks, Postmarks)
-    assert len(marks._sent) < 50
-    assert lease_on(world, faithful).send(receiver, "x").seq == 2
-    assert world.send(receiver, "x").seq == 2

@@ -39,6 +39,8 @@ RAISES: dict[str, Callable[[World, EntityId], object]] = {
     "request": lambda world, stale: world.request(stale, lambda me: me.add(Box())),
     "create_entity": lambda world, stale: world.create_entity(parent=stale),
     "spawn": lambda world, stale: world.spawn(Box(), parent=stale),
+    "fork": lambda world, stale: world.fork(stale),
+    "undo": lambda world, stale: world.undo(stale, 1),
     "parent": lambda world, stale: world.parent(stale),
     "children": lambda world, stale: world.children(stale),
     "descendants": lambda world, stale: world.descendants(stale),

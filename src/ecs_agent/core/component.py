@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 Snapshot: TypeAlias = tuple[Any, ...]
 
@@ -55,6 +55,23 @@ class AwaitsInput:
     A run in which nothing else is left to do ends for such an entity with reason `waiting_input`, not `idle`. Remove the component, or
     replace it, when the answer is there.
     """
+
+    __slots__ = ()
+
+
+@runtime_checkable
+class InFlight(Protocol):
+    """A component that holds work in hand, such as an answer that is still arriving.
+
+    `resume` says what becomes of that work when nobody is at it, as after a restart or in a fork: "continue", "restart" or "interrupted". None
+    leaves it to the system that does such work.
+    """
+
+    resume: str | None
+
+
+class Unforked:
+    """Marks a component that a fork does not get: what it says is under way, as running calls, is under way for the first entity alone."""
 
     __slots__ = ()
 

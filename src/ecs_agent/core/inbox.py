@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from ecs_agent.core.component import Unforked
 from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.log import EventKind
 from ecs_agent.core.row import Row
@@ -27,7 +28,7 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class InboxComponent:
+class InboxComponent(Unforked):
     """The letters that an entity has not taken yet, as they arrived. A sender is refused while `limit` of them wait."""
 
     letters: list[Letter] = field(default_factory=list[Letter])
@@ -48,21 +49,6 @@ class LettersReceived(msgspec.Struct, frozen=True):
     letters: tuple[Letter, ...]
 
 
-class Postmarks:
-    """How many letters each sender has sent so far."""
-
-    def __init__(self) -> None:
-        self._sent: dict[EntityId | None, int] = {}
-
-    def next(self, sender: EntityId | None, state: State) -> int:
-        """The number of a sender's next letter."""
-        sent = self._sent
-        if sender not in sent and len(sent) > 2 * len(state.rows) + 16:  # most of them are deleted, and ids are never used again
-            self._sent = sent = {each: count for each, count in sent.items() if each is None or each in state.rows}
-        number = sent[sender] = sent.get(sender, 0) + 1
-        return number
-
-
 def deliver(state: State, sender: Row | None, to: EntityId, content: object) -> Letter:
     """Put a letter into an inbox, which is made if there is none.
 
@@ -77,8 +63,9 @@ def deliver(state: State, sender: Row | None, to: EntityId, content: object) -> 
     if inbox is None:
         inbox = InboxComponent()
         state.put(receiver, inbox, None)
-    whose = None if sender is None else sender.id
-    letter = Letter(whose, state.resources.get(Postmarks, Postmarks).next(whose, state), content)
+    whose: Row | State = state if sender is None else sender
+    whose.sent += 1
+    letter = Letter(None if sender is None else sender.id, whose.sent, content)
     inbox.letters.append(letter)
     # Nobody's own change, also while a call of the receiver runs: whoever works on the inbox has to look again.
     kind = EventKind.INPUT if sender is None else EventKind.DERIVED

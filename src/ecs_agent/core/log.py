@@ -17,12 +17,13 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum, unique
 from itertools import islice
 from operator import attrgetter
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 import msgspec
 
 from ecs_agent.core.change import Change
-from ecs_agent.errors import LogTruncatedError
+from ecs_agent.core.checkpoint import Checkpoint, SavedRow
+from ecs_agent.errors import LogTruncatedError, NoHistoryError
 from ecs_agent.types import EntityId
 
 PayloadType: TypeAlias = type[Any]
@@ -104,6 +105,7 @@ class EventType(Protocol[Item_contra]):
         ...
 
 
+@runtime_checkable
 class Gatherer(Protocol[Item_contra]):
     """A component that takes items in as they arrive, such as the pieces of an answer. What it holds follows from them alone."""
 
@@ -217,6 +219,33 @@ class Log(Protocol):
         """
         ...
 
+    def state_at(self, pos: int) -> Checkpoint:
+        """The state behind the fact at a position. May read from a disk, and so wait for it.
+
+        Raises:
+            NoHistoryError: the log keeps no state, or none of this position.
+        """
+        ...
+
+    def row_at(self, entity: EntityId, seq: int) -> SavedRow:
+        """One entity behind its fact number `seq`; as `state_at`.
+
+        Raises:
+            NoHistoryError: the log keeps no state, or the entity has no such fact.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Write what is left and let go of everything; the World does so at its end. Facts that come later are dropped.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        ...
+
+
+_KEEP = "open it with ecs_agent.store.open_world(path), or open_world() for one that is kept in memory"
+
 
 class MemoryLog:
     """A log in memory that keeps the newest `limit` facts.
@@ -274,6 +303,25 @@ class MemoryLog:
     async def commit(self) -> int:
         """Nothing to wait for."""
         return self.next_pos
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+    def state_at(self, pos: int) -> NoReturn:
+        """Not known: only a journal keeps state.
+
+        Raises:
+            NoHistoryError: always.
+        """
+        raise NoHistoryError(f"this world keeps no history, so its state at position {pos} is not known; {_KEEP}")
+
+    def row_at(self, entity: EntityId, seq: int) -> NoReturn:
+        """Not known: only a journal keeps state.
+
+        Raises:
+            NoHistoryError: always.
+        """
+        raise NoHistoryError(f"this world keeps no history, so what entity {entity} was at {seq} is not known; {_KEEP}")
 
     def _drop(self) -> None:
         entries, keep_from = self._entries, self.next_pos - self._limit

@@ -24,6 +24,11 @@ class EntityIdGenerator:
     def __init__(self, start: int = 1) -> None:
         self._next = start
 
+    @property
+    def upcoming(self) -> int:
+        """The id that is given next."""
+        return self._next
+
     def next(self) -> EntityId:
         """A fresh id."""
         given = EntityId(self._next)
@@ -53,7 +58,7 @@ class Row:
 
     __slots__ = (
         "_random", "applying", "calls", "children", "components", "failures", "id", "label", "parent", "place",
-        "requests", "seen", "seq", "snapshots", "spawned", "stamp", "types",
+        "requests", "resumed", "seen", "sent", "seq", "snapshots", "spawned", "stamp", "types",
     )  # fmt: skip
 
     def __init__(self, entity: EntityId, parent: EntityId | None, place: str) -> None:
@@ -68,6 +73,8 @@ class Row:
         self.stamp = 0
         self.seen: dict[EntityEntry, int] = {}
         self.seq = 0
+        self.sent = 0
+        self.resumed = 0
         self.label = Label()
         self.calls: list[Call] = []
         self.failures: Sequence[float] = ()
@@ -76,9 +83,12 @@ class Row:
         self._random: Random | None = None
 
     def random(self) -> Random:
-        """This entity's own source of randomness, seeded by its place in the tree of entities."""
+        """This entity's own source of randomness, seeded by its place in the tree of entities.
+
+        An entity that was saved goes on with a new one, seeded by its newest number too: nothing is drawn twice.
+        """
         if self._random is None:
-            self._random = Random(self.place)  # noqa: S311 - for reproducible choices, not for secrets
+            self._random = Random(f"{self.place}@{self.resumed}" if self.resumed else self.place)  # noqa: S311 - for reproducible choices, not for secrets
         return self._random
 
 

@@ -77,12 +77,17 @@ class State:
         self.bus.bind(self._publish, self.report)
         self.run: Run | None = None
         self.acting: dict[asyncio.Task[Any], Row] | None = None  # whose call runs in a task; kept only in checked mode
-        self._ids = ids
-        self._seed = seed
-        self._roots = 0
+        self.ids = ids
+        self.seed = seed
+        self.roots = 0
+        self.sent = 0  # letters from outside of any entity
         self._kinds: dict[object, tuple[str, int]] = {}
         self._grown: dict[tuple[frozenset[type], type], frozenset[type]] = {}
         self._shrunk: dict[tuple[frozenset[type], type], frozenset[type]] = {}
+
+    def resume(self, seed: str, roots: int, ids: EntityIdGenerator, sent: int) -> None:
+        """Go on with the seed, the counts and the ids of a saved world."""
+        self.seed, self.roots, self.ids, self.sent = seed, roots, ids, sent
 
     # Entities
 
@@ -100,13 +105,13 @@ class State:
     def create(self, parent: EntityId | None) -> Row:
         """A new entity without components, but for the `ChildOf` of one that has a parent."""
         above = None if parent is None else self.row(parent)
-        entity = self._ids.next()
+        entity = self.ids.next()
         if entity in self.rows:
             raise ValueError(f"the World's source of ids gave {entity} again, which is in use; an id is never given twice")
         # Its place is its number among its siblings and not its id, since ids depend on who spawned first.
         if above is None:
-            place = f"{self._seed}/{self._roots}"
-            self._roots += 1
+            place = f"{self.seed}/{self.roots}"
+            self.roots += 1
         else:
             place = f"{above.place}/{above.spawned}"
             above.children[entity] = None

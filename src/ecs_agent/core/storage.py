@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any, Self, TypeAlias, TypeVar, overload
 
 from ecs_agent.core.bundle import spawn
+from ecs_agent.core.forking import OnFork, fork, rewind
 from ecs_agent.core.hooks import name_of
 from ecs_agent.core.log import EventKind
 from ecs_agent.core.relation import ChildOf, Relation
@@ -74,6 +75,37 @@ class Storage:
         if row is not None:
             self.state.author(row)  # in checked mode refuses a call that may not
             self.state.delete(row)
+
+    def fork(self, entity: EntityId, *replaced: object, at: int | None = None, on_fork: OnFork = "continue") -> EntityId:
+        """An entity once more: a new one with copies of its components, as they are now or were before. What is frozen, as messages, is shared.
+
+        What runs at the moment is not copied: calls, tool calls that have begun, questions to people, letters. An answer that is arriving is
+        there as far as it has come.
+
+        Args:
+            entity: whom to copy. Children are not.
+            replaced: components that the new one gets instead of its own, or beside them, such as an `LLMComponent` with another model.
+            at: as it was behind its fact number `at` (`Envelope.seq`), also in the middle of an answer; as it is now by default.
+            on_fork: what becomes of such an answer: "continue" it, "restart" it, or keep it as "interrupted".
+
+        Raises:
+            EntityNotFoundError: there is no such entity.
+            NoHistoryError: `at` lies in a past that this world does not keep (`store.open_world`).
+            WorldClosedError: the world was closed.
+        """
+        self._check_open()
+        return fork(self.state, self.state.row(entity), replaced, at, on_fork).id
+
+    def undo(self, entity: EntityId, to: int) -> None:
+        """Bring an entity back to what it was behind its fact number `to` (`Envelope.seq`). The log goes on; an undo can be undone.
+
+        Raises:
+            EntityNotFoundError: there is no such entity.
+            NoHistoryError: this world does not keep a past so far back (`store.open_world`).
+            WorldBusyError: a call runs on it.
+        """
+        row = self.state.row(entity)
+        rewind(self.state, row, self.state.log.row_at(entity, to))
 
     def has_entity(self, entity: EntityId) -> bool:
         """Whether an entity exists."""

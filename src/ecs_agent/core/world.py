@@ -16,6 +16,7 @@ from ecs_agent.core.delivery.policy import Delivery, EveryDelta
 from ecs_agent.core.entity import Entity, request
 from ecs_agent.core.event_bus import EventBus
 from ecs_agent.core.inbox import Letter, deliver
+from ecs_agent.core.loading import load
 from ecs_agent.core.log import EventKind, Log, MemoryLog
 from ecs_agent.core.outcome import EndReason
 from ecs_agent.core.row import EntityIdGenerator
@@ -152,6 +153,27 @@ class World(Storage):
         """Run coroutines side by side, in an order that a seed reproduces; see `ecs_agent.core.tasks.gather`."""
         return await gather(coroutines)
 
+    # History
+
+    async def commit(self) -> int:
+        """Wait until everything so far is safe in the journal, and return the position behind it; at once if there is no journal.
+
+        Raises:
+            JournalError: it could not be written.
+        """
+        return await self.log.commit()
+
+    def at(self, pos: int) -> World:
+        """This world as it was behind the fact at a position: a World of its own, without systems, that shares nothing with this one but what
+        is frozen and the live providers and tools. Register systems to have it go on from there, another way.
+
+        Raises:
+            NoHistoryError: this world keeps no history (`store.open_world`), or there is no such position.
+        """
+        past = World(clock=self.clock)
+        load(past.state, self.log.state_at(pos))
+        return past
+
     # Life
 
     async def process(self) -> None:
@@ -204,16 +226,21 @@ class World(Storage):
         self.state.resources.on_close(callback)
 
     async def aclose(self) -> None:
-        """End everything the World owns: the run, its calls, handlers, event streams. Safe to call twice.
+        """End everything the World owns: the run, its calls, handlers, event streams, its journal. Safe to call twice.
 
         Raises:
-            Exception: what a callback of `on_close` raised, an ExceptionGroup if several did; everything else was ended all the same.
+            Exception: what a callback of `on_close` raised, or the journal (`JournalError`), an ExceptionGroup if several did; everything else was
+                ended all the same.
         """
         self._closed = True
         if self.engine is not None:
             await self.engine.stop()
         failures = await self.state.resources.aclose()
         await self.event_bus.close()
+        try:
+            await self.log.aclose()
+        except Exception as error:  # noqa: BLE001 - it is raised below, with the others
+            failures.append(error)
         if failures:
             raise failures[0] if len(failures) == 1 else ExceptionGroup("several things could not be closed", failures)
 

@@ -16,6 +16,7 @@ from weakref import WeakSet, finalize
 import aiohttp
 
 from ecs_agent.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError, StreamInterruptedError
+from ecs_agent.providers.kept_connection import LOST, HeardResponse, Sending, noting_kept
 from ecs_agent.providers.transport import TransportRequest
 
 READ_BUFFER = 256 * 1024
@@ -37,30 +38,47 @@ class AiohttpTransport:
         self._proxy = proxy
         self._proxies: dict[str, str | None] = {}  # the environment's, by host
         self._ssl = ssl_context
-        self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[aiohttp.ClientSession, None]] = {}
+        self._owners: dict[asyncio.AbstractEventLoop, AsyncGenerator[_Sessions, None]] = {}
         # Errors make circles of references, and a session that is collected as part of one complains before its owner can close it. So the owners
         # are held from outside until this transport is gone.
         finalize(self, self._owners.clear).atexit = False
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
-        self._open: dict[asyncio.AbstractEventLoop, WeakSet[_Response]] = {}
+        self._sessions: dict[asyncio.AbstractEventLoop, _Sessions] = {}
 
     async def open(self, request: TransportRequest) -> _Response:
-        """Send a request and wait for the head of its response."""
+        """Send a request and wait for the head of its response. Where it met a kept connection that its server closed, it is sent once more."""
         try:
-            session, responses = await self._session()
-            response = await session.request(
-                request.method, request.url, data=request.body, headers=request.headers, allow_redirects=False, proxy=self._proxy_for(request.url)
-            )
+            sessions = await self._of_this_loop()
+            response = await self._sent(sessions, request)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure, cause = _before_headers(error, request.url), _harmless(error)
         else:
             opened = _Response(response)
-            if not session.closed:
-                responses.add(opened)
+            if not sessions.closed:
+                sessions.responses.add(opened)
                 return opened
             opened.abort()
             failure, cause = ProviderConnectionError("the provider was closed while it waited for an answer", retryable=False), None
         raise failure from cause  # outside of the handler: aiohttp's own errors hold the request with its key
+
+    async def _sent(self, sessions: _Sessions, request: TransportRequest) -> aiohttp.ClientResponse:
+        sending = Sending()
+        try:
+            return await self._sent_once(sessions.keeping, request, sending)
+        except LOST:
+            if not sending.kept or sessions.closed:
+                raise
+        return await self._sent_once(sessions.not_keeping(), request, Sending())
+
+    async def _sent_once(self, session: aiohttp.ClientSession, request: TransportRequest, sending: Sending) -> aiohttp.ClientResponse:
+        return await session.request(
+            request.method,
+            request.url,
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            proxy=self._proxy_for(request.url),
+            trace_request_ctx=sending,
+        )
 
     def _proxy_for(self, url: str) -> str | None:
         """The proxy that was given, else the environment's for this URL.
@@ -76,51 +94,74 @@ class AiohttpTransport:
             self._proxies[parts.netloc] = found if found and not proxy_bypass(parts.hostname or "") else None
         return self._proxies[parts.netloc]
 
-    async def _session(self) -> tuple[aiohttp.ClientSession, WeakSet[_Response]]:
-        """The session of the running loop, and its open responses."""
+    async def _of_this_loop(self) -> _Sessions:
         loop = asyncio.get_running_loop()
-        session = self._sessions.get(loop)
-        if session is None or session.closed:
+        sessions = self._sessions.get(loop)
+        if sessions is None or sessions.closed:
             for other in [known for known in self._sessions if known.is_closed()]:
-                del self._sessions[other], self._owners[other], self._open[other]
-            self._open[loop] = WeakSet()
-            self._owners[loop] = _owned_session(self._timeout, self._ssl, self._open[loop])
-            session = self._sessions[loop] = await anext(self._owners[loop])
-        return session, self._open[loop]
+                del self._sessions[other], self._owners[other]
+            self._owners[loop] = _owned(_Sessions(self._timeout, self._ssl))
+            sessions = self._sessions[loop] = await anext(self._owners[loop])
+        return sessions
 
     async def aclose(self) -> None:
         """Close the idle connections of this loop."""
         loop = asyncio.get_running_loop()
         owner = self._owners.pop(loop, None)
         self._sessions.pop(loop, None)
-        self._open.pop(loop, None)
         if owner is not None:
             await owner.aclose()
 
 
-async def _owned_session(
-    timeout: aiohttp.ClientTimeout, ssl_context: ssl.SSLContext | None, responses: WeakSet[_Response]
-) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    """A session that closes itself with its event loop, or when its transport is dropped, and aborts the responses that are open then.
+class _Sessions:
+    """The sessions of one event loop, and the responses that are open in it."""
+
+    def __init__(self, timeout: aiohttp.ClientTimeout, ssl_context: ssl.SSLContext | None) -> None:
+        self._timeout = timeout
+        self._ssl = ssl_context if ssl_context is not None else True
+        # An idle connection is kept for less than the five seconds after which many servers close theirs, or both may act in the same moment.
+        self.keeping = self._session(aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ssl=self._ssl))
+        self._not_keeping: aiohttp.ClientSession | None = None
+        self.responses: WeakSet[_Response] = WeakSet()
+        self.closed = False
+
+    def not_keeping(self) -> aiohttp.ClientSession:
+        """A session with a new connection for each request."""
+        if self._not_keeping is None:
+            self._not_keeping = self._session(aiohttp.TCPConnector(limit=0, force_close=True, ssl=self._ssl))
+        return self._not_keeping
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=self._timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept-Encoding",),
+            read_bufsize=READ_BUFFER,
+            response_class=HeardResponse,
+            trace_configs=[noting_kept()],
+        )
+
+    async def aclose(self) -> None:
+        self.closed = True
+        for response in list(self.responses):
+            response.abort()
+        await self.keeping.close()
+        if self._not_keeping is not None:
+            await self._not_keeping.close()
+
+
+async def _owned(sessions: _Sessions) -> AsyncGenerator[_Sessions, None]:
+    """Sessions that close themselves with their event loop, or when their transport is dropped, and abort the responses that are open then.
 
     An event loop closes the asynchronous generators that are still open in it, and those that are collected. So nobody has to close a provider, and
     no idle socket is left for the interpreter to complain about.
     """
-    session = aiohttp.ClientSession(
-        # An idle connection is kept for less than the five seconds after which many servers close theirs, or both may act in the same moment.
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ssl=ssl_context if ssl_context is not None else True),
-        timeout=timeout,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("Accept-Encoding",),
-        read_bufsize=READ_BUFFER,
-    )
     try:
-        yield session
+        yield sessions
     finally:
-        for response in list(responses):
-            response.abort()
-        await session.close()
+        await sessions.aclose()
 
 
 class _Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,3 +38,17 @@ def capabilities_of(provider: object) -> Capabilities:
     """What a provider says of itself in its attribute `capabilities`; `ASSUMED` if it says nothing."""
     said = getattr(provider, "capabilities", None)
     return said if isinstance(said, Capabilities) else ASSUMED
+
+
+def common(several: Sequence[Capabilities]) -> Capabilities:
+    """What each of several can; the window is the smallest that is known."""
+    windows = [each.context_window for each in several if each.context_window is not None]
+    return Capabilities(
+        prefill=all(each.prefill for each in several),
+        continuation=all(each.continuation for each in several),
+        tools=all(each.tools for each in several),
+        structured_output=all(each.structured_output for each in several),
+        images=all(each.images for each in several),
+        reports_usage=all(each.reports_usage for each in several),
+        context_window=min(windows, default=None),
+    )

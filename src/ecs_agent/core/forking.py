@@ -1,0 +1,88 @@
+"""Forks: an entity once more, as it is now or was before; and undo, which brings an entity back to what it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+
+from ecs_agent.core.bundle import unpacked
+from ecs_agent.core.change import edited
+from ecs_agent.core.checkpoint import SavedRow
+from ecs_agent.core.component import AwaitsInput, InFlight, Unforked, field_names, snapshot
+from ecs_agent.core.log import EventKind
+from ecs_agent.core.row import Row
+from ecs_agent.core.state import State
+from ecs_agent.errors import WorldBusyError
+from ecs_agent.types import EntityId
+
+OnFork: TypeAlias = Literal["continue", "restart", "interrupted"]
+
+
+class EntityForked(msgspec.Struct, frozen=True):
+    """An entity came to be as a copy of another, as that one was behind its fact number `seq`."""
+
+    version: ClassVar[int] = 1
+    entity_id: EntityId
+    source: EntityId
+    seq: int
+
+
+class EntityRewound(msgspec.Struct, frozen=True):
+    """An entity was brought back to what it was behind its fact number `to_seq`. What happened since is still in the log."""
+
+    version: ClassVar[int] = 1
+    entity_id: EntityId
+    to_seq: int
+
+
+def fork(state: State, source: Row, replaced: Sequence[object], at: int | None, on_fork: OnFork) -> Row:
+    """A new entity with copies of a row's components; see `World.fork`."""
+    if on_fork not in ("continue", "restart", "interrupted"):
+        raise ValueError(f'on_fork is {on_fork!r}; it must be "continue", "restart" or "interrupted"')
+    instead = {type(component): component for component in unpacked(replaced)}
+    past = None if at is None or at == source.seq else state.log.row_at(source.id, at)
+    components = [copied(held) for held in source.components.values()] if past is None else list(past.components)
+    row = state.create(None)
+    for component in components:
+        kind = type(component)
+        if kind in instead or isinstance(component, AwaitsInput | Unforked):
+            continue
+        if isinstance(component, InFlight):
+            component.resume = on_fork
+        state.put(row, component, None)
+    for component in instead.values():
+        state.put(row, component, None)
+    label = source.label if past is None else past
+    row.label.run, row.label.turn, row.label.attempt = label.run, label.turn, label.attempt
+    state.record(row, EntityForked(row.id, source.id, source.seq if at is None else at), EventKind.INPUT)
+    return row
+
+
+def rewind(state: State, row: Row, past: SavedRow) -> None:
+    """Give an entity the components it had; see `World.undo`."""
+    if row.calls:
+        raise WorldBusyError(f"a call of {row.calls[0].entry.name} runs on entity {row.id}; wait until it is at rest, or interrupt it, and undo then")
+    wanted = {type(component): component for component in past.components}
+    for kind in [kind for kind in row.components if kind not in wanted]:
+        state.take(row, kind, None)
+    for kind, component in wanted.items():
+        held = row.components.get(kind)
+        if held is None or edited(kind, snapshot(held), snapshot(component)).edits:
+            state.put(row, component, None)
+    row.label.run, row.label.turn, row.label.attempt = past.run, past.turn, past.attempt
+    state.record(row, EntityRewound(row.id, past.seq), EventKind.INPUT)
+
+
+def copied(component: object) -> Any:
+    """A component with the same data that shares nothing with the first that could change; frozen elements are shared."""
+    kind: type = type(component)
+    names = field_names(kind)
+    if not names:
+        return copy.copy(component)
+    made: Any = object.__new__(kind)
+    for name, value in zip(names, snapshot(component), strict=True):
+        object.__setattr__(made, name, value)
+    return made

@@ -1,0 +1,1 @@
+"""The reference's name for saving worlds; see `ecs_agent.store`."""

@@ -1,0 +1,182 @@
+"""Facts as data: what stands in a frame of a journal, and what becomes of it when it is read.
+
+A frame is a JSON array of facts, each an array of its fields in the order of `FactData`. A change is one of
+
+    ["put", tag, version, fields]          a component came, or took another's place
+    ["edit", tag, version, edits]          fields of it changed; an edit is one of
+        ["set", field, value]                  another value
+        ["grow", field, kept, tail]            the first `kept` elements of the list, and `tail` behind them
+        ["merge", field, items, gone]          items of a dictionary were set, and keys removed
+    ["drop", tag]                          it was removed
+    ["add", tag, at]                       it took in the items of this burst, `at` on the World's monotonic clock
+
+What an event says that its change says as well is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias, cast
+
+import msgspec
+
+from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
+from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved
+from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
+from ecs_agent.errors import StoreFormatError
+from ecs_agent.store.codecs import Codecs
+from ecs_agent.store.values import dumps, loads
+from ecs_agent.streaming.delta_data import DeltaReader, deltas_to_data
+from ecs_agent.streaming.message_data import message_from_data
+from ecs_agent.systems.conversation import MessageAppended
+from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent
+
+ChangeData: TypeAlias = list[Any]
+
+_TOLD_BY_CHANGE: Final = (ComponentAdded, ComponentChanged, ComponentRemoved)
+
+
+class FactData(msgspec.Struct, frozen=True, array_like=True):
+    """A fact, or a burst of `count` facts, as it is stored. `data` is the event's; of a burst, its items."""
+
+    pos: int
+    count: int
+    entity: int | None
+    seq: int
+    run: int
+    turn: int
+    attempt: int
+    parent: int | None
+    kind: str
+    type: str
+    version: int
+    time: int
+    data: Any = None
+    change: ChangeData | None = None
+
+
+class ComponentNamed(msgspec.Struct, frozen=True):
+    """Stands, in a fact that was read from a journal, for a component that changed or went: what it was then is not known to the fact alone."""
+
+    tag: str
+
+
+class FactCodec:
+    """Writes entries of a log as data, and reads them back.
+
+    Args:
+        codecs: of components and events.
+    """
+
+    def __init__(self, codecs: Codecs) -> None:
+        self._codecs = codecs
+        self._reader = msgspec.json.Decoder(list[FactData])
+
+    # Writing
+
+    def write(self, entry: Entry) -> FactData:
+        """One entry as data.
+
+        Raises:
+            UnsavableError: something in it is no data.
+        """
+        data, change = self._burst(entry) if isinstance(entry, Burst) else self._fact(entry)
+        return FactData(
+            entry.pos, entry.count, entry.entity, entry.seq, entry.run, entry.turn, entry.attempt, entry.parent,
+            entry.kind.value, entry.type, entry.version, entry.time, data, change,
+        )  # fmt: skip
+
+    def encode(self, facts: Sequence[FactData]) -> bytes:
+        """A frame."""
+        return dumps(facts)
+
+    def _burst(self, burst: Burst) -> tuple[Any, ChangeData | None]:
+        change = None if burst.into is None else ["add", self._codecs.tag_of(burst.into)[0], burst.at]
+        if burst.event_type is StreamDeltaEvent:
+            return deltas_to_data(cast("Sequence[StreamDelta]", burst.items)), change
+        return [self._codecs.encode_event(event)[1] for event in burst.payloads()], change
+
+    def _fact(self, fact: Envelope) -> tuple[Any, ChangeData | None]:
+        change = None if fact.change is None else self._change(fact.change)
+        payload: object = fact.payload
+        if isinstance(payload, _TOLD_BY_CHANGE) and change is not None:
+            return None, change
+        if type(payload) is MessageAppended and change is not None and _is_appended(fact.change, payload):
+            return None, change
+        return self._codecs.encode_event(payload)[1], change
+
+    def _change(self, change: Change) -> ChangeData:
+        codecs, kind = self._codecs, change.component
+        tag, version = codecs.tag_of(kind)
+        if isinstance(change, Put):
+            return ["put", tag, version, codecs.fields_data(kind, change.names, change.values)]
+        if isinstance(change, Dropped):
+            return ["drop", tag]
+        return ["edit", tag, version, [self._edit(kind, edit) for edit in change.edits]]
+
+    def _edit(self, kind: type, edit: Edit) -> list[Any]:
+        codecs, name = self._codecs, edit.field
+        if isinstance(edit, Grown):
+            return ["grow", name, edit.kept, codecs.tail_data(kind, name, edit.tail)]
+        if isinstance(edit, Merged):
+            return ["merge", name, codecs.items_data(kind, name, edit.items), list(edit.gone)]
+        return ["set", name, codecs.field_data(kind, name, edit.value)]
+
+    # Reading
+
+    def decode(self, frame: bytes) -> list[FactData]:
+        """The facts of a frame, as data.
+
+        Raises:
+            StoreFormatError: it is damaged.
+        """
+        try:
+            return self._reader.decode(frame)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # text with half surrogate pairs, which only the standard library reads; or damage
+        try:
+            return msgspec.convert(loads(frame), list[FactData])
+        except msgspec.ValidationError as error:
+            raise StoreFormatError(f"a frame of the journal is damaged: {error}") from None
+
+    def read(self, facts: Iterable[FactData], epoch: int) -> Iterator[Envelope]:
+        """Facts as they were told, one by one. An event of a type that is not known is an `UnknownEvent`."""
+        deltas: dict[tuple[int | None, int, int, int], DeltaReader] = {}
+        for fact in facts:
+            for index, payload in enumerate(self._payloads(fact, deltas)):
+                yield Envelope(
+                    epoch, fact.pos + index, None if fact.entity is None else EntityId(fact.entity), fact.seq + index if fact.seq else 0,
+                    fact.run, fact.turn, fact.attempt, None if fact.parent is None else EntityId(fact.parent),
+                    EventKind(fact.kind), fact.type, fact.version, fact.time, payload,
+                )  # fmt: skip
+
+    def _payloads(self, fact: FactData, deltas: dict[tuple[int | None, int, int, int], DeltaReader]) -> list[object]:
+        entity = EntityId(fact.entity or 0)
+        if fact.type == StreamDeltaEvent.__name__ and isinstance(fact.data, list):
+            reader = deltas.setdefault((fact.entity, fact.run, fact.turn, fact.attempt), DeltaReader())
+            return [StreamDeltaEvent(entity, delta) for delta in reader.read(cast("list[Any]", fact.data))]
+        if fact.count > 1 or isinstance(fact.data, list):
+            return [self._codecs.decode_event(fact.type, fact.version, data) for data in fact.data]
+        if fact.data is None and fact.change is not None:
+            return [self._told_by_change(entity, fact, fact.change)]
+        return [self._codecs.decode_event(fact.type, fact.version, fact.data)]
+
+    def _told_by_change(self, entity: EntityId, fact: FactData, change: ChangeData) -> object:
+        match change:
+            case ["put", tag, version, fields]:
+                return ComponentAdded(entity, self._codecs.decode_component(tag, version, fields))
+            case ["edit", _, _, [["grow", _, _, [message]]]] if fact.type == MessageAppended.__name__:
+                return MessageAppended(entity, message_from_data(message))
+            case ["edit", tag, *_]:
+                return ComponentChanged(entity, ComponentNamed(tag))
+            case _:
+                return ComponentRemoved(entity, ComponentNamed(change[1]))
+
+
+def _is_appended(change: Change | None, event: MessageAppended) -> bool:
+    """Whether a change is that one message was appended, and that one is the event's."""
+    match getattr(change, "edits", ()):
+        case (Grown(tail=[message]),):
+            return message is event.message
+        case _:
+            return False
