@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 
-from benchmarks.contestants import CREW, OTHER_CREWS, OUR_CREWS, OURS, PLAIN, Contestant, Worker
+from benchmarks.contestants import CREW, CREW_CONSUMED, CREW_STORED, CREW_WATCHED, OTHER_CREWS, OUR_CREWS, OURS, PLAIN, Contestant, Worker
 from benchmarks.crew import Plan
 from benchmarks.crew_worker import Figures, Job
 from benchmarks.rows import Row
@@ -97,7 +97,7 @@ def agents(contestants: Sequence[Contestant] = OURS) -> list[Row]:
     names = {contestant.name for contestant in contestants}
     others = [crew for crew in OTHER_CREWS if crew.name in names]
     rows = [row for read in (1, READ) for row in deltas([*OUR_CREWS, *others] if read == 1 else OUR_CREWS, read)]
-    return [*rows, *fairness([*OUR_CREWS[1:], *others]), *runs([PLAIN, CREW], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
+    return [*rows, *fairness([CREW_WATCHED, CREW_CONSUMED, *others]), *runs([PLAIN, CREW, CREW_STORED], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
 
 
 def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple[int, int]] = STREAMS, rounds: int = 3) -> list[Row]:

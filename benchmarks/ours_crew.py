@@ -5,7 +5,7 @@ The other two ways, one subscriber to the whole World and a live consumer for ea
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -55,9 +55,11 @@ async def bare_watched(plan: Plan, take: Take) -> None:
 
 
 @asynccontextmanager
-async def watched_crew(plan: Plan, take: Take, watching: Watching | None) -> AsyncIterator[Run]:
+async def watched_crew(
+    plan: Plan, take: Take, watching: Watching | None, new_world: Callable[[], World] = World
+) -> AsyncIterator[Run]:
     provider = Fake(plan)
-    async with World() as world:
+    async with new_world() as world:
         agents = [spawn_agent(world, provider, tools=[add] if plan.tool else []) for _ in range(plan.agents)]
 
         async def run() -> None:
@@ -65,6 +67,7 @@ async def watched_crew(plan: Plan, take: Take, watching: Watching | None) -> Asy
                 for agent in agents:
                     append_message(world, agent.entity, QUESTION)
                 await Runner().run(world)
+            await world.commit()
             for number, agent in enumerate(agents):
                 answer = agent.messages[-1].content
                 if watching is None:

@@ -25,6 +25,7 @@ from ecs_agent.components import (
     LimitsComponent,
     LLMComponent,
     RequestOptionsComponent,
+    StreamPolicy,
     SystemPromptComponent,
     TerminalComponent,
     ToolRegistryComponent,
@@ -38,11 +39,12 @@ from ecs_agent.core.running.engine import Engine
 from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
+from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptStarted, TurnStarted
 from ecs_agent.systems.budget import is_too_deep
 from ecs_agent.systems.conversation import append_message
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
-from ecs_agent.systems.reasoning import AttemptDiscarded, ReasoningSystem, TurnStarted
+from ecs_agent.systems.reasoning import ReasoningSystem
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem
 from ecs_agent.tools import tool_table
 from ecs_agent.types import EntityId, Message, StreamDeltaEvent, StreamEndEvent, Usage
@@ -65,8 +67,9 @@ class RunCompleted:
     complete: bool = True
 
 
-AgentEvent: TypeAlias = StreamEvent | TurnStarted | AttemptDiscarded | ToolExecutionStarted | ToolExecutionCompleted | RunCompleted
-"""Everything a run yields: the events of its streams, and what happens around them. `AttemptDiscarded` takes back the text since `TurnStarted`."""
+AgentEvent: TypeAlias = StreamEvent | TurnStarted | AttemptContinued | AttemptDiscarded | ToolExecutionStarted | ToolExecutionCompleted | RunCompleted
+"""Everything a run yields: the events of its streams, and what happens around them. `AttemptDiscarded` takes back all that came of an answer since
+`TurnStarted`; after `AttemptContinued` it stays, and what comes next belongs behind it."""
 
 
 def install(world: World) -> None:
@@ -87,6 +90,7 @@ def spawn_agent(
     messages: Sequence[Message] = (),
     max_messages: int = 100,
     limits: LimitsComponent | None = None,
+    policy: StreamPolicy | None = None,
     parent: Agent | EntityId | None = None,
     **options: Unpack[ModelOptions],
 ) -> Agent:
@@ -101,6 +105,7 @@ def spawn_agent(
         messages: what was said before.
         max_messages: how long its conversation may grow before the oldest turns are dropped.
         limits: what one run may cost.
+        policy: what becomes of an answer that drops, is late, or was arriving when the program ended.
         parent: whose sub-agent it is: it is deleted with its parent, and counts in the limits of the tree it is in.
         options: what every request asks for, such as `temperature=0.2`.
 
@@ -123,8 +128,9 @@ def spawn_agent(
         world.add_component(entity, ToolRegistryComponent(schemas, {**handlers}))
     if options:
         world.add_component(entity, RequestOptionsComponent(options))
-    if limits is not None:
-        world.add_component(entity, limits)
+    for chosen in (limits, policy):
+        if chosen is not None:
+            world.add_component(entity, chosen)
     return Agent(world, entity)
 
 
@@ -214,7 +220,7 @@ class AgentRun:
             try:
                 self._translate(await anext(events))
             except StopAsyncIteration:
-                self._conclude()
+                await self._conclude()
             except BaseException:
                 self.close()  # cancelled while waiting: the owner is gone
                 raise
@@ -297,12 +303,14 @@ class AgentRun:
             case TurnStarted() as event:
                 self._translator = EventTranslator()
                 self._ready.append(event)
-            case AttemptDiscarded() | ToolExecutionStarted() | ToolExecutionCompleted() as event:
+            case AttemptStarted():
+                self._translator = EventTranslator()  # an attempt before may have ended in the middle of a call
+            case AttemptContinued() | AttemptDiscarded() | ToolExecutionStarted() | ToolExecutionCompleted() as event:
                 self._ready.append(event)
             case _:
                 pass  # structural events are for observers of the world
 
-    def _conclude(self) -> None:
+    async def _conclude(self) -> None:
         assert self._settled is not None  # noqa: S101 - the stream of events ends because this is done
         self._over = True
         self._leave()
@@ -311,7 +319,10 @@ class AgentRun:
         outcome = self._settled.result()
         if outcome.error is not None:
             raise as_exception(repr(self._agent), outcome.error)
-        self._completed = self._summary(outcome)
+        summary = self._summary(outcome)
+        if self._agent.world.log.keeps_changes:
+            await self._agent.world.log.commit(self._agent.entity)  # an answer that was given is stored
+        self._completed = summary
         self._ready.append(self._completed)
 
     def _summary(self, outcome: Outcome) -> RunCompleted:

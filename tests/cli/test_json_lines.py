@@ -27,7 +27,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.json_lines import error_record, event_record, write_line
 from ecs_agent.errors import RateLimitError, WorldClosedError
-from ecs_agent.systems import AttemptDiscarded
+from ecs_agent.systems import AttemptContinued, AttemptDiscarded
 from ecs_agent.types import CitationPart, CompletionResult, EntityId, Message, Timing, ToolCall, Usage
 
 ENTITY = EntityId(1)
@@ -38,6 +38,7 @@ USAGE_RECORD = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "
 
 EVENTS: list[tuple[AgentEvent, dict[str, object]]] = [
     (TurnStarted(ENTITY, 1), {"turn": 1}),
+    (AttemptContinued(ENTITY, Message("assistant", "half", interrupted=True)), {"text": "half"}),
     (AttemptDiscarded(ENTITY, Message("assistant", "half", interrupted=True)), {"text": "half"}),
     (TextDelta("a\x1b[1m"), {"text": "a\x1b[1m"}),
     (ReasoningDelta("b"), {"text": "b"}),

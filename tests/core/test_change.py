@@ -158,5 +158,47 @@ def test_a_change_done_once_more_gives_the_same(pair: tuple[Notes, Notes]) -> No
     assert again == wanted
 
 
+class TestGrowth:
+    """Whoever says that a list only grew saves the look at what stood in it."""
+
+    def test_only_the_new_elements_are_told(self, world: World) -> None:
+        entity = world.spawn(Notes([1]))
+        notes = world.get_component(entity, Notes)
+        assert notes is not None
+        for number in (2, 3):
+            notes.lines.append([number])
+            world.edit(entity, Notes, "grew", growth=("lines", 1))
+        assert changes(world) == [
+            Put(Notes, ("lines", "words", "mood"), ([1], {}, "calm")),
+            Edited(Notes, (Grown("lines", 1, [[2]]),)),
+            Edited(Notes, (Grown("lines", 2, [[3]]),)),
+        ]
+
+    def test_later_changes_are_found_as_ever(self, world: World) -> None:
+        entity = world.spawn(Notes([1]))
+        notes = world.get_component(entity, Notes)
+        assert notes is not None
+        notes.lines.append([2])
+        world.edit(entity, Notes, "grew", growth=("lines", 1))
+        world.state.compare(world.state.row(entity))
+        assert len(changes(world)) == 2  # nothing is new
+        notes.lines[1].append("in place")
+        world.state.compare(world.state.row(entity))
+        assert changes(world)[-1] == Edited(Notes, (Replaced("lines", [1, [2, "in place"]]),))
+        notes.lines.append(3)
+        world.edit(entity, Notes, "grew", growth=("lines", 1))
+        assert changes(world)[-2:] == [Edited(Notes, (Replaced("lines", [1, [2, "in place"]]),)), Edited(Notes, (Grown("lines", 2, [3]),))]
+
+    def test_a_growth_that_is_none_is_looked_at(self, world: World) -> None:
+        entity = world.spawn(Notes([1, 2]))
+        notes = world.get_component(entity, Notes)
+        assert notes is not None
+        notes.lines[:] = [9]
+        world.edit(entity, Notes, "grew", growth=("lines", 1))
+        notes.mood = "odd"
+        world.edit(entity, Notes, "grew", growth=("mood", 1))
+        assert changes(world)[1:] == [Edited(Notes, (Replaced("lines", [9]),)), Edited(Notes, (Replaced("mood", "odd"),))]
+
+
 def test_putting_names_the_fields() -> None:
     assert put(Notes, (1, 2, 3)) == Put(Notes, ("lines", "words", "mood"), (1, 2, 3))

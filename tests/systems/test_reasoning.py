@@ -199,9 +199,9 @@ async def test_a_cancelled_run_keeps_what_was_said_too() -> None:
     assert provider.closed == 1
 
 
-async def test_an_attempt_without_an_owner_is_closed_before_anything_is_asked() -> None:
+async def test_an_attempt_without_an_owner_can_be_kept_as_interrupted() -> None:
     world = World()
-    orphan = StreamStateComponent(1, [StreamDelta(content="from before")])
+    orphan = StreamStateComponent(1, [StreamDelta(content="from before")], resume="interrupted")
     provider = Scripted()
     entity = agent(world, provider, orphan)
     await Runner().run(world)

@@ -33,6 +33,7 @@ def test_it_is_asked_again_and_the_half_answer_is_taken_back() -> None:
                     case TextDelta(text=text):
                         shown += text
                     case AttemptDiscarded(message=message):
+                        assert message is not None
                         assert shown == message.content
                         shown = ""
                     case RunCompleted():

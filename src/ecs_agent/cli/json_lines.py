@@ -12,6 +12,7 @@ Every object has a `type`. Text is exactly the model's; nothing is taken out of 
     tool_call_completed       index, call
     usage_reported            usage
     finished                  text, finish_reason, raw_finish_reason, usage, timing       one a turn
+    attempt_continued         text                    the answer broke off and goes on behind this, which has been shown and stays
     attempt_discarded         text                    the model is asked again; this, shown since the last turn_started, does not hold
     tool_execution_started    call
     tool_execution_completed  call, text, is_error, seconds
@@ -46,7 +47,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.failures import sentence
 from ecs_agent.errors import EcsAgentError
-from ecs_agent.systems.reasoning import AttemptDiscarded, TurnStarted
+from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, TurnStarted
 from ecs_agent.types import CompletionResult, JsonObject, Timing, ToolCall, Usage
 
 
@@ -67,8 +68,9 @@ def event_record(event: AgentEvent) -> JsonObject:
             return {"type": "refusal_delta", "text": text}
         case CitationReceived(citation=citation):
             return {"type": "citation_received", "url": citation.url, "title": citation.title, "start": citation.start, "end": citation.end}
-        case AttemptDiscarded(message=message):
-            return {"type": "attempt_discarded", "text": message.content}
+        case AttemptContinued() | AttemptDiscarded():
+            kind = "attempt_continued" if isinstance(event, AttemptContinued) else "attempt_discarded"
+            return {"type": kind, "text": event.message.content if event.message is not None else ""}
         case TurnStarted(turn=turn):
             return {"type": "turn_started", "turn": turn}
         case UsageReported(usage=usage):

@@ -23,7 +23,7 @@ from ecs_agent import (
 from ecs_agent.agent import AgentEvent
 from ecs_agent.cli.sanitize import TerminalSanitizer, one_line
 from ecs_agent.cli.terminal import Look, Terminal
-from ecs_agent.systems.reasoning import AttemptDiscarded, TurnStarted
+from ecs_agent.systems.attempt import AttemptDiscarded, TurnStarted
 from ecs_agent.types import CompletionResult, Timing, ToolCall, Usage
 
 _CUT_SHORT = {
@@ -99,8 +99,9 @@ class Transcript:
                 self._write(text, Look.QUIET)
             case TurnStarted():
                 self.answer.wait()
-            case AttemptDiscarded():
-                self._note("the answer broke off and is asked for again; what stands above does not hold")
+            case AttemptDiscarded(message=message):
+                if message is not None:
+                    self._note("the answer broke off and is asked for again; what stands above does not hold")
             case ToolExecutionStarted(call=call):
                 self._call(call)
             case ToolExecutionCompleted():
@@ -110,7 +111,7 @@ class Transcript:
             case RunCompleted():
                 self._run_over(event)
             case _:
-                pass  # the pieces of calls are for programs
+                pass  # the pieces of calls are for programs, and an answer that goes on is simply longer
 
     def end(self) -> None:
         """Finish the last line; after it the run may have gone on or not, but nothing is held back."""

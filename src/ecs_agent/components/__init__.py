@@ -14,6 +14,7 @@ from ecs_agent.components.reasoning import (
     SystemPromptComponent,
     TurnComponent,
 )
+from ecs_agent.components.stream_policy import StreamPolicy
 from ecs_agent.components.tool_execution import PendingToolCallsComponent, ToolRegistryComponent, ToolResultsComponent
 from ecs_agent.components.user_input import UserInputComponent
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, TerminalComponent
@@ -34,6 +35,7 @@ __all__ = [
     "QuarantineComponent",
     "QueuedInputComponent",
     "RequestOptionsComponent",
+    "StreamPolicy",
     "StreamStateComponent",
     "StreamingComponent",
     "SystemPromptComponent",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from operator import attrgetter
+from typing import Literal
 
 from ecs_agent.components.limits import LimitsComponent as LimitsComponent  # noqa: PLC0414 - it stood here, and is still found here
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
@@ -49,7 +50,7 @@ class TurnComponent:
     """Where an agent stands: the number of its run, of the turn in the run, of the attempt in the turn, and the run's usage so far.
 
     `timing` is how the last answer arrived. `broken` says that the last attempt ended before its answer did, and nobody meant it to: the next
-    attempt takes its place within the same turn.
+    attempt takes its place within the same turn. `drops` is how many attempts of this turn a `StreamPolicy` has replaced.
     """
 
     run: int = 0
@@ -58,6 +59,7 @@ class TurnComponent:
     usage: Usage | None = None
     timing: Timing | None = None
     broken: bool = False
+    drops: int = 0
 
 
 COMPACT_AT = 512
@@ -66,12 +68,14 @@ COMPACT_AT = 512
 
 @dataclass(slots=True)
 class StreamStateComponent:
-    """An answer that is still arriving. Each delta stands here before anyone sees it.
+    """An answer that is still arriving. Each delta stands here before anyone sees it. The component exists exactly while an attempt is open.
 
     `deltas` are the pieces in order. Neighbours are merged some hundred at a time, so that a long answer costs its text and not its pieces;
-    `merged` says how many entries are such blocks already. The component exists exactly while an attempt is open.
+    `merged` says how many entries are such blocks already. `prefix` are the pieces of earlier attempts, with which this one goes on.
     `started`, `first_at` and `last_at` are the World's clock in seconds: when the model was asked, when its first piece came, and its newest;
-    `longest_gap` is the longest wait between two pieces so far.
+    `longest_gap` is the longest wait between two pieces so far. `phase` is "asking" until the first piece is there. `provider` says who was asked,
+    and `messages` how many messages it was sent. `resume` says what becomes of the answer when nobody takes it in any more, as after a restart
+    or in a fork: "continue", "restart" or "interrupted"; None leaves that to the agent's `StreamPolicy`.
     """
 
     attempt: int
@@ -82,11 +86,17 @@ class StreamStateComponent:
     first_at: float | None = None
     last_at: float = 0.0
     longest_gap: float = 0.0
+    prefix: list[StreamDelta] = field(default_factory=list[StreamDelta])
+    phase: Literal["asking", "arriving"] = "asking"
+    provider: str = ""
+    messages: int = 0
+    resume: str | None = None
 
-    def add(self, deltas: Sequence[StreamDelta], now: float = 0.0) -> None:
-        """Take the next pieces, which arrived together."""
+    def add(self, deltas: Sequence[StreamDelta], now: float = 0.0, /) -> None:
+        """Take the next pieces, which arrived together. What this holds afterwards follows from what it held and from these arguments alone."""
         if self.first_at is None:
             self.first_at = now
+            self.phase = "arriving"
         elif now - self.last_at > self.longest_gap:
             self.longest_gap = now - self.last_at
         self.last_at = now
@@ -97,10 +107,21 @@ class StreamStateComponent:
             self.merged = len(self.deltas)
 
     def result(self) -> CompletionResult:
-        """What has arrived so far."""
+        """What has arrived so far, in this attempt and in those it goes on with; the usage is that of this attempt."""
         folded = Fold()
+        if self.prefix:
+            folded.extend(self.prefix)
         folded.extend(self.deltas)
         return folded.result(self.timing)
+
+    def pieces(self) -> list[StreamDelta]:
+        """All pieces so far as the prefix of another attempt: few, and without what the provider counted."""
+        return _merged([*self.prefix, *[replace(delta, usage=None) if delta.usage is not None else delta for delta in self.deltas]])
+
+    @property
+    def told_usage(self) -> Usage | None:
+        """What the provider has counted of this attempt, as far as it said so."""
+        return next((delta.usage for delta in reversed(self.deltas) if delta.usage is not None), None)
 
     @property
     def timing(self) -> Timing:

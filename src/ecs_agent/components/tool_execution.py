@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ecs_agent.core.component import Unforked
 from ecs_agent.types import Message, ToolCall, ToolSchema
 
 
@@ -18,11 +19,16 @@ class ToolRegistryComponent:
 
 
 @dataclass(slots=True)
-class PendingToolCallsComponent:
-    """Calls of the last answer that have no result in the conversation yet; `results` are those that are known already, by call id."""
+class PendingToolCallsComponent(Unforked):
+    """Calls of the last answer that have no result in the conversation yet; `results` are those that are known already, by call id.
+
+    `started` are the ids of calls that may have begun to run: each stands here, and in the journal, before its tool is called. So a call that
+    stands here without a result when nobody runs it was cut off by the end of the program, and may have taken effect.
+    """
 
     tool_calls: list[ToolCall]
     results: dict[str, Message] = field(default_factory=dict[str, Message])
+    started: list[str] = field(default_factory=list[str])
 
 
 @dataclass(slots=True)

@@ -20,11 +20,13 @@ from ecs_agent.core.events import (
     EntityQuarantined,
     EventsSkipped,
     HandlerFailed,
+    JournalFailed,
     LoopBlocked,
     RequestFailed,
     WorldSystemFailed,
 )
 from ecs_agent.core.explain.explanation import Explanation
+from ecs_agent.core.forking import EntityForked, EntityRewound, OnFork
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, LettersReceived
 from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Gatherer, Log, MemoryLog
 from ecs_agent.core.outcome import EndReason, Outcome
@@ -59,8 +61,10 @@ __all__ = [
     "Entity",
     "EntityCreated",
     "EntityDeleted",
+    "EntityForked",
     "EntityIdGenerator",
     "EntityQuarantined",
+    "EntityRewound",
     "EntityStats",
     "Envelope",
     "ErrorComponent",
@@ -74,6 +78,7 @@ __all__ = [
     "Gatherer",
     "HandlerFailed",
     "InboxComponent",
+    "JournalFailed",
     "Latest",
     "Letter",
     "LetterDelivered",
@@ -82,6 +87,7 @@ __all__ = [
     "LoopBlocked",
     "LoopClock",
     "MemoryLog",
+    "OnFork",
     "OnTargetDeleted",
     "Outcome",
     "Phase",

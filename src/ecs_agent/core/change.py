@@ -80,6 +80,12 @@ def edited(component_type: type, before: Snapshot, after: Snapshot) -> Edited:
     )
 
 
+def appended(component_type: type, field: str, after: Snapshot, tail: list[Any]) -> Edited:
+    """The change of a list that grew by `tail`, which stands in the snapshot already."""
+    length = len(after[field_names(component_type).index(field)])
+    return Edited(component_type, (Grown(field, length - len(tail), tail),))
+
+
 def _edit(name: str, old: object, new: object) -> Edit:
     if type(old) is list and type(new) is list:
         kept = min(len(old), len(new))
@@ -88,7 +94,7 @@ def _edit(name: str, old: object, new: object) -> Edit:
     elif type(old) is dict and type(new) is dict and set(map(type, old)) | set(map(type, new)) == {str}:
         items = {key: value for key, value in new.items() if key not in old or not _is_equal(old[key], value)}
         return Merged(name, items, tuple([key for key in old if key not in new]))
-    return Replaced(name, new)
+    return Replaced(name, new.copy() if type(new) is list else new)  # that of the snapshot grows with the component's
 
 
 def _is_equal(one: object, other: object) -> bool:

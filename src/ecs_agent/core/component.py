@@ -145,6 +145,28 @@ def snapshot(component: object) -> Snapshot:
         return values
 
 
+def grown(component: object, before: Snapshot, field: str, count: int) -> list[Any] | None:
+    """Have a snapshot follow a list that only grew, without looking at what stood in it before.
+
+    Args:
+        component: as it is now.
+        before: its snapshot; changed.
+        field: which list.
+        count: how many elements are new.
+
+    Returns:
+        The new elements, safe from later changes; None, and nothing was done, if the list has not grown by so many.
+    """
+    kind: type = type(component)
+    value: object = getattr(component, field)
+    known: object = before[field_names(kind).index(field)]
+    if not isinstance(value, list) or not isinstance(known, list) or len(value) != len(known) + count:
+        return None
+    tail = _copied_list(value[len(known) :])
+    known += tail
+    return tail
+
+
 def changed(components: Mapping[type, Any], before: Mapping[type, Snapshot]) -> list[type]:
     """The types of those components whose fields are no longer what they were; a comparison that fails counts as a difference."""
     try:

@@ -15,7 +15,7 @@ from ecs_agent.core.lease import Lease
 from ecs_agent.core.log import EventKind, EventType, Gatherer
 from ecs_agent.core.outcome import Outcome, sentence
 from ecs_agent.core.row import Request, Row
-from ecs_agent.core.state import State
+from ecs_agent.core.state import Growth, State
 from ecs_agent.errors import LeaseRevokedError, RequestsFullError
 from ecs_agent.types import EntityId
 
@@ -86,9 +86,15 @@ class Entity(Lease):
         """Say that something deep inside a component changed, which comparing cannot find."""
         self._state.note_edit(self._own(), component_type, self._entry)
 
-    def edit(self, component_type: type, event: object) -> None:
-        """Say that a component was changed in place, and which event tells it. Call it right after the change, without awaiting between."""
-        self._state.note_edit(self._own(), component_type, self._entry, event)
+    def edit(self, component_type: type, event: object, growth: Growth | None = None) -> None:
+        """Say that a component was changed in place, and which event tells it. Call it right after the change, without awaiting between.
+
+        Args:
+            component_type: which component.
+            event: what happened to it.
+            growth: if all that changed is that a list got new elements at its end: its field, and how many. Then the cost is that of these alone.
+        """
+        self._state.note_edit(self._own(), component_type, self._entry, event, growth=growth)
 
     def emit(self, event: object, kind: EventKind = EventKind.DERIVED) -> None:
         """Append an event to the log under this entity and wake its subscribers. Never waits."""
@@ -107,11 +113,12 @@ class Entity(Lease):
 
         Raises:
             JournalError: it could not be written.
+            UnsavableError: a component of this entity is no data.
         """
-        self._own()
+        row = self._own()
         if self._state.log.keeps_changes:
             self.write()
-            await self._state.log.commit()
+            await self._state.log.commit(row.id)
 
     @property
     def may_block(self) -> bool:

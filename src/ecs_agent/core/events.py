@@ -108,3 +108,9 @@ class RequestFailed(msgspec.Struct, frozen=True):
     entity_id: EntityId
     sender: EntityId | None
     error: str
+
+
+class JournalFailed(msgspec.Struct, frozen=True):
+    """The journal cannot be written at the moment, or a fact could not be. What was committed before is kept; `error` says what to do."""
+
+    error: str

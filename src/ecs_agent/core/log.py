@@ -211,11 +211,15 @@ class Log(Protocol):
         """
         ...
 
-    async def commit(self) -> int:
+    async def commit(self, entity: EntityId | None = None) -> int:
         """Wait until everything appended so far is safe, and return the position behind it. A log in memory returns at once.
+
+        Args:
+            entity: whose components matter to the caller, None for all: of those that are no data and cannot be written.
 
         Raises:
             JournalError: it could not be written.
+            UnsavableError: something in it is no data.
         """
         ...
 
@@ -300,7 +304,7 @@ class MemoryLog:
         wanted.reverse()
         return _facts(wanted, from_pos)
 
-    async def commit(self) -> int:
+    async def commit(self, entity: EntityId | None = None) -> int:  # noqa: ARG002 - as the protocol says
         """Nothing to wait for."""
         return self.next_pos
 

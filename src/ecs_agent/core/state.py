@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ecs_agent.core.change import Change, Dropped, edited, put
+from ecs_agent.core.change import Change, Dropped, appended, edited, put
 from ecs_agent.core.clock import Clock
-from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, snapshot
+from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, grown, snapshot
 from ecs_agent.core.delivery.event_filter import NO_TYPES
 from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.event_bus import EventBus
@@ -30,6 +30,8 @@ from ecs_agent.errors import EntityNotFoundError, ForeignWriteError
 from ecs_agent.types import EntityId
 
 T = TypeVar("T")
+Growth: TypeAlias = tuple[str, int]
+"""The field of a list that only grew, and by how many elements."""
 
 MAX_STEPS = 10_000
 """So many steps between sets of component types are kept; programs make a few dozen."""
@@ -162,7 +164,7 @@ class State:
         if added:
             row.types = self._grown.get((row.types, kind)) or self._type(row, kind, self._grown)
         self.changed(row, author)
-        self.record(row, ComponentAdded(row.id, component), change=put(kind, taken) if self.log.keeps_changes else None)
+        self.record(row, ComponentAdded(row.id, component), change=put(kind, snapshot(component)) if self.log.keeps_changes else None)
         if added and row.calls:
             _cancel_mismatched(row, author)
         if self.hooks.waiting:
@@ -184,9 +186,10 @@ class State:
             self.hooks.run()
 
     def note_edit(
-        self, row: Row, component_type: type, author: EntityEntry | None, event: object | None = None, kind: EventKind = EventKind.DERIVED
-    ) -> None:
-        """Take note that a component was changed in place.
+        self, row: Row, component_type: type, author: EntityEntry | None, event: object | None = None, kind: EventKind = EventKind.DERIVED,
+        growth: Growth | None = None,
+    ) -> None:  # fmt: skip
+        """Take note that a component was changed in place; with `growth`, that a list in it has new elements at its end, and nothing else is new.
 
         Raises:
             EntityNotFoundError: the entity has no such component.
@@ -194,12 +197,16 @@ class State:
         component = row.components.get(component_type)
         if component is None:
             raise EntityNotFoundError(f"entity {row.id} has no {component_type.__name__} that could have changed")
-        before = row.snapshots[component_type]
-        row.snapshots[component_type] = after = snapshot(component)
+        before = after = row.snapshots[component_type]
+        tail = grown(component, before, *growth) if growth is not None else None
+        if tail is None:
+            row.snapshots[component_type] = after = snapshot(component)
         if self.query.watched:
             self.query.edited(row.id, component_type)
         self.changed(row, author)
-        change = edited(component_type, before, after) if self.log.keeps_changes else None
+        change = None
+        if self.log.keeps_changes:
+            change = edited(component_type, before, after) if growth is None or tail is None else appended(component_type, growth[0], after, tail)
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind, change)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:

@@ -17,7 +17,7 @@ from ecs_agent.core.hooks import name_of
 from ecs_agent.core.log import EventKind
 from ecs_agent.core.relation import ChildOf, Relation
 from ecs_agent.core.row import Row
-from ecs_agent.core.state import State
+from ecs_agent.core.state import Growth, State
 from ecs_agent.core.watch import Watch
 from ecs_agent.errors import WorldClosedError
 from ecs_agent.types import EntityId
@@ -159,15 +159,17 @@ class Storage:
         row = state.row(entity)
         state.touch(row, component_type, state.author(row))
 
-    def edit(self, entity: EntityId, component_type: type, event: object, kind: EventKind = EventKind.DERIVED) -> None:
+    def edit(self, entity: EntityId, component_type: type, event: object, kind: EventKind = EventKind.DERIVED, growth: Growth | None = None) -> None:
         """Say that a component was changed in place, and which event tells it; call it right after the change, without awaiting between.
+
+        `growth` is as of `Entity.edit`.
 
         Raises:
             EntityNotFoundError: there is no such entity.
         """
         state = self.state
         row = state.row(entity)
-        state.note_edit(row, component_type, state.author(row), event, kind)
+        state.note_edit(row, component_type, state.author(row), event, kind, growth)
 
     # Queries
 

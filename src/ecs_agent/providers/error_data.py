@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from ecs_agent.errors import (
@@ -20,7 +20,6 @@ from ecs_agent.errors import (
     RateLimitError,
     ServerError,
     StreamInterruptedError,
-    UnsupportedFeatureError,
 )
 from ecs_agent.providers.classify import scrub
 from ecs_agent.types import JsonObject
@@ -41,7 +40,8 @@ _ALL: Final[tuple[type[ProviderError], ...]] = (
 LEAVES: Final[dict[ErrorKind, type[ProviderError]]] = {leaf.kind: leaf for leaf in _ALL}
 """The class of each kind of failure."""
 
-_OTHERS: Final[dict[str, Callable[[str], Exception]]] = {"exhausted": ProviderExhaustedError, "unsupported": UnsupportedFeatureError}
+_EXHAUSTED: Final = "exhausted"
+_OTHER: Final = "other"
 _TOLD: Final = ("status", "retry_after", "request_id", "provider", "model")
 
 
@@ -57,8 +57,9 @@ def error_to_data(error: BaseException, secrets: Iterable[str] = ()) -> JsonObje
     if isinstance(error, ProviderError):
         told = {name: value for name in _TOLD if (value := getattr(error, name)) is not None}
         return {"kind": str(error.kind), "message": message, "retryable": error.retryable, **_scrubbed(told, secrets)}
-    kind = next((name for name, other in _OTHERS.items() if type(error) is other), None)
-    return {"kind": kind, "message": message} if kind is not None else {"kind": "other", "type": type(error).__name__, "message": message}
+    if isinstance(error, ProviderExhaustedError):
+        return {"kind": _EXHAUSTED, "message": message}
+    return {"kind": _OTHER, "type": type(error).__name__, "message": message}
 
 
 def _scrubbed(told: JsonObject, secrets: list[str]) -> JsonObject:
@@ -74,9 +75,9 @@ def error_from_data(data: JsonObject) -> Exception:
     try:
         given = dict(data)
         kind, message = given.pop("kind"), str(given.pop("message"))
-        if kind in _OTHERS:
-            return _OTHERS[kind](message)
-        if kind == "other":
+        if kind == _EXHAUSTED:
+            return ProviderExhaustedError(message)
+        if kind == _OTHER:
             return RuntimeError(f"{given['type']}: {message}")
         return LEAVES[ErrorKind(kind)](message, **given)
     except (KeyError, TypeError, ValueError) as error:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Unpack, overload
 
 from ecs_agent.errors import ProviderError, ProviderExhaustedError
+from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
 from ecs_agent.streaming.fold import Fold
@@ -23,6 +24,7 @@ class FakeProvider:
         by: what a delta holds: a character, a word, a chunk (a few words), or so many characters.
         name: how errors call it.
         model: the model it pretends to be.
+        capabilities: what it pretends to be able to do.
 
     Attributes:
         calls: the requests so far.
@@ -38,11 +40,13 @@ class FakeProvider:
         by: Piece = "character",
         name: str = "fake",
         model: str = "fake",
+        capabilities: Capabilities = ASSUMED,
     ) -> None:
         if isinstance(responses, str):
             raise TypeError("responses is one string; give a list of answers: FakeProvider(['…'])")
         self.name = name
         self.model = model
+        self.capabilities = capabilities
         self.calls: list[ModelRequest] = []
         self.last_response_format: JsonObject | None = None
         self.open_streams = 0

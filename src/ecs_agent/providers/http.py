@@ -17,6 +17,7 @@ import msgspec
 
 from ecs_agent._version import __version__
 from ecs_agent.errors import ConfigurationError, ProviderError, ProviderTimeoutError, StreamInterruptedError
+from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.classify import classify_response, request_id_of, scrub
 from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits, check_seconds
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
@@ -82,6 +83,7 @@ class HTTPProvider:
         ssl_context: how certificates are checked.
         headers: sent with every request.
         requests_per_minute: how many requests may start within a minute, beside what the server's own limits say; None for no limit of ours.
+        capabilities: what the server, with this model, can do.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class HTTPProvider:
         ssl_context: ssl.SSLContext | None,
         headers: Mapping[str, str] | None,
         requests_per_minute: int | None = None,
+        capabilities: Capabilities = ASSUMED,
     ) -> None:
         for limit, value in (("connect_timeout", connect_timeout), ("write_timeout", write_timeout), ("pool_timeout", pool_timeout)):
             check_seconds(limit, value)
         self._codec = codec
         self.name = name
         self.model = settings.model
+        self.capabilities = capabilities
         self.base_url = settings.base_url
         self._settings = settings
         self._limits = limits

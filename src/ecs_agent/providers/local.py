@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self, Unpack, overload
 
 from ecs_agent.errors import ConfigurationError, ProviderConnectionError
 from ecs_agent.providers import local_weights
+from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.http import default_transport
 from ecs_agent.providers.local_server import LocalServer, ServerOptions
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message
+from ecs_agent.types import CompletionResult, Message, TextPart
 
 EMBEDDED = "smollm2-135m-instruct"
 TEMPLATE = Path(__file__).with_name("smollm2.jinja")
@@ -35,13 +37,21 @@ class LocalProvider:
         slots: how many answers are computed at once; others wait.
         threads: how many threads compute; all cores but one by default.
         start_timeout: seconds until the model must be ready.
+        capabilities: what another GGUF file can do; the embedded model goes on behind an assistant's last message.
 
     Raises:
         ConfigurationError: the weights are not installed, or the file does not exist.
     """
 
     def __init__(
-        self, model_path: str | Path | None = None, *, context: int = 2048, slots: int = 2, threads: int | None = None, start_timeout: float = 30.0
+        self,
+        model_path: str | Path | None = None,
+        *,
+        context: int = 2048,
+        slots: int = 2,
+        threads: int | None = None,
+        start_timeout: float = 30.0,
+        capabilities: Capabilities | None = None,
     ) -> None:
         self._embedded = model_path is None
         path = local_weights.require() if model_path is None else Path(model_path).expanduser()
@@ -49,6 +59,9 @@ class LocalProvider:
             raise ConfigurationError(f"there is no model file {path}")
         self.name = "local"
         self.model = EMBEDDED if self._embedded else path.stem
+        # A model that thinks may refuse to go on behind words of its own, and one as small as the embedded does not understand to be asked to.
+        assumed = Capabilities(prefill=self._embedded, continuation=not self._embedded, images=False, context_window=context)
+        self.capabilities = capabilities if capabilities is not None else assumed
         threads = threads if threads is not None else max(1, (os.cpu_count() or 2) - 1)
         template = TEMPLATE.read_text("utf-8") if self._embedded else None
         self._server = LocalServer(ServerOptions(path, self.model, template, context, slots, threads, start_timeout))
@@ -77,11 +90,12 @@ class LocalProvider:
             messages, options = _for_a_small_model(messages, options)
         provider = await self.start()
         try:
-            return await provider.complete(messages, stream, **options)
+            answer = await provider.complete(messages, stream, **options)
         except ProviderConnectionError:
             if self._server.running:
                 raise
-            return await (await self.start()).complete(messages, stream, **options)  # it died since the last request
+            answer = await (await self.start()).complete(messages, stream, **options)  # it died since the last request
+        return _without_echo(answer, messages) if isinstance(answer, CompletionResult) else answer
 
     async def start(self) -> OpenAIProvider:
         """Start the process unless it runs, and return the provider that asks it."""
@@ -102,6 +116,17 @@ class LocalProvider:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _without_echo(result: CompletionResult, messages: Sequence[Message]) -> CompletionResult:
+    """A whole answer without the words it was to go on behind, which the server repeats there and not in a stream."""
+    begun = messages[-1].content if messages and messages[-1].role == "assistant" else ""
+    first = result.message.parts[0] if result.message.parts else None
+    if not begun or not isinstance(first, TextPart) or not first.text.startswith(begun):
+        return result
+    rest = first.text[len(begun) :]
+    parts = [*([TextPart(rest)] if rest else []), *result.message.parts[1:]]
+    return replace(result, message=Message("assistant", parts=parts))
 
 
 def _for_a_small_model(messages: Sequence[Message], options: RequestOptions) -> tuple[Sequence[Message], RequestOptions]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from ecs_agent.errors import BadRequestError, ProviderError
+from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_stream import TimeLimits
 from ecs_agent.providers.openai_chat import ChatDecoder
@@ -87,6 +88,7 @@ class OpenAIProvider(HTTPProvider):
         headers: sent with every request.
         allow_http: send the key unencrypted to another machine.
         name: how errors and logs call this provider.
+        capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
 
     Raises:
         ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
@@ -113,6 +115,7 @@ class OpenAIProvider(HTTPProvider):
         headers: Mapping[str, str] | None = None,
         allow_http: bool = False,
         name: str = "openai",
+        capabilities: Capabilities = ASSUMED,
     ) -> None:
         settings = resolve(
             api_key=api_key,
@@ -137,4 +140,5 @@ class OpenAIProvider(HTTPProvider):
             ssl_context=ssl_context,
             headers=headers,
             requests_per_minute=requests_per_minute,
+            capabilities=capabilities,
         )

@@ -12,6 +12,7 @@ from typing import Literal, Unpack, overload
 
 from ecs_agent.errors import ProviderError
 from ecs_agent.logging import get_logger
+from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.classify import MAX_RETRY_AFTER
 from ecs_agent.providers.protocol import LLMProvider, RequestOptions
 from ecs_agent.types import CompletionResult, Message, RetryConfig, StreamDelta
@@ -59,6 +60,11 @@ class RetryProvider:
     def name(self) -> str:
         """The wrapped provider's name."""
         return str(getattr(self.provider, "name", type(self.provider).__name__))
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The wrapped provider's."""
+        return capabilities_of(self.provider)
 
     @overload
     async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...

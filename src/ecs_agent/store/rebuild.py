@@ -16,18 +16,21 @@ from ecs_agent.core.inbox import LetterDelivered
 from ecs_agent.core.log import Gatherer
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
+from ecs_agent.store.engine import Snapshot, Version
 from ecs_agent.store.facts import ChangeData, FactData
+from ecs_agent.store.values import loads
+from ecs_agent.store.versions import ENTITY
 from ecs_agent.streaming.delta_data import DeltaReader
 from ecs_agent.types import EntityId, JsonObject
 
 
 @dataclass(slots=True)
 class ComponentData:
-    """A component as data, and the bursts it took in since it came: when, their items, and how many of these count."""
+    """A component as data, and the bursts it took in since it came: when, their items, and how many of these count (None: all)."""
 
     version: int
     fields: JsonObject
-    bursts: list[tuple[float, list[Any], int]] = field(default_factory=list[tuple[float, list[Any], int]])
+    bursts: list[tuple[float, list[Any], int | None]] = field(default_factory=list[tuple[float, list[Any], int | None]])
 
 
 @dataclass(slots=True)
@@ -61,6 +64,31 @@ class WorldData:
     sent: int = 0
     entities: dict[int, EntityData] = field(default_factory=dict[int, EntityData])
     only: int | None = None
+
+    def begin(self, snapshot: Snapshot) -> None:
+        """Begin with a snapshot instead of nothing.
+
+        Raises:
+            StoreFormatError: it is damaged.
+        """
+        numbers = loads(snapshot.meta)
+        try:
+            self.pos, self.roots, self.next_id, self.sent = snapshot.pos, numbers["roots"], numbers["next_id"], numbers["sent"]
+            for version in snapshot.versions:
+                self._begin_with(version)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise StoreFormatError(f"a snapshot at position {snapshot.pos} is damaged: {type(error).__name__}: {error}") from error
+
+    def _begin_with(self, version: Version) -> None:
+        entity, tag = version.entity, version.tag
+        if version.data is None:
+            return
+        held = self.entities.setdefault(entity, EntityData(""))
+        if tag == ENTITY:
+            held.place, held.spawned, held.seq, held.sent, held.run, held.turn, held.attempt = loads(version.data)
+        elif self.only in (None, entity):
+            for change in loads(version.data):
+                apply(held.components, change, change[3] if change[0] == "add" else None)
 
     def fold(self, facts: Iterable[FactData], before: int | None = None) -> None:
         """Take facts in, those before a position if one is given."""
@@ -123,14 +151,14 @@ class WorldData:
         return SavedRow(EntityId(entity), data.place, data.spawned, data.seq, data.sent, data.run, data.turn, data.attempt, components)
 
 
-def apply(components: dict[str, ComponentData], change: ChangeData, data: Any = None, count: int = 1) -> None:
+def apply(components: dict[str, ComponentData], change: ChangeData, data: Any = None, count: int | None = None) -> None:
     """Do to an entity's components what a fact did to them.
 
     Args:
         components: by tag; changed.
         change: see `ecs_agent.store.facts`.
         data: the fact's, for the items of a burst.
-        count: how many of these items count.
+        count: how many of these items count; all by default.
 
     Raises:
         StoreFormatError: the change does not fit.
@@ -141,7 +169,7 @@ def apply(components: dict[str, ComponentData], change: ChangeData, data: Any = 
         raise StoreFormatError(f"a change of the journal does not fit the state before it: {type(error).__name__}: {error}") from error
 
 
-def _apply(components: dict[str, ComponentData], change: ChangeData, data: Any, count: int) -> None:
+def _apply(components: dict[str, ComponentData], change: ChangeData, data: Any, count: int | None) -> None:
     operation, tag = change[0], change[1]
     if operation == "put":
         components[tag] = ComponentData(change[2], dict(change[3]))

@@ -105,12 +105,18 @@ class DeltaWriter:
 
 
 class DeltaReader:
-    """Reads what a `DeltaWriter` wrote of one attempt, in order, piece by piece."""
+    """Reads what a `DeltaWriter` wrote of one attempt, in order, piece by piece.
+
+    Args:
+        before: deltas of the attempt that came before what is read, as those that stand in a snapshot.
+    """
 
     __slots__ = ("_calls",)
 
-    def __init__(self) -> None:
+    def __init__(self, before: Iterable[StreamDelta] = ()) -> None:
         self._calls = _ReadCalls()
+        for delta in before:
+            self._calls.take(delta.tool_fragments)
 
     def read(self, data: Any) -> list[StreamDelta]:
         """The deltas of the next piece.

@@ -1,5 +1,6 @@
 """All shipped systems. Each is an entity system under the reference's name."""
 
+from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptInterrupted, AttemptStarted, TurnStarted
 from ecs_agent.systems.collaboration import CollaborationSystem, send_message, send_message_tool
 from ecs_agent.systems.conversation import (
     HistoryReplaced,
@@ -13,14 +14,16 @@ from ecs_agent.systems.conversation import (
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
 from ecs_agent.systems.memory import MemorySystem
 from ecs_agent.systems.planning import PlanningSystem
-from ecs_agent.systems.reasoning import AttemptDiscarded, AttemptInterrupted, ReasoningSystem, TurnStarted
+from ecs_agent.systems.reasoning import ReasoningSystem
 from ecs_agent.systems.replanning import ReplanningSystem
-from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem
+from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem, ToolOutcomeUnknown
 from ecs_agent.systems.user_input import UserInputSystem, answer_input
 
 __all__ = [
+    "AttemptContinued",
     "AttemptDiscarded",
     "AttemptInterrupted",
+    "AttemptStarted",
     "CollaborationSystem",
     "ErrorHandlingSystem",
     "HistoryReplaced",
@@ -34,6 +37,7 @@ __all__ = [
     "ToolExecutionCompleted",
     "ToolExecutionStarted",
     "ToolExecutionSystem",
+    "ToolOutcomeUnknown",
     "TurnStarted",
     "UserInputSystem",
     "answer_input",

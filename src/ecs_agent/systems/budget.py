@@ -32,8 +32,11 @@ class LimitReached(Exception):  # noqa: N818 - no failure: it tells the system t
 class Budget(Protocol):
     """What one agent may spend."""
 
-    def reached(self, *, again: bool) -> str | None:
-        """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
+    def reached(self, *, again: bool, more: int = 0) -> str | None:
+        """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none.
+
+        `more` tokens were spent for an attempt that is still open, and so not in the `TurnComponent` yet.
+        """
         ...
 
     def begin_attempt(self, *, again: bool) -> None:
@@ -79,12 +82,12 @@ class OwnBudget:
         self._limits = limits
         self._room: float = 0
 
-    def reached(self, *, again: bool) -> str | None:
+    def reached(self, *, again: bool, more: int = 0) -> str | None:
         """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
         limits = self._limits
         if not again and limits.turns is not None and self._turn.turn >= limits.turns:
             return "max_turns"
-        return "max_tokens" if limits.tokens is not None and self._spent() >= limits.tokens else None
+        return "max_tokens" if limits.tokens is not None and self._spent() + more >= limits.tokens else None
 
     def begin_attempt(self, *, again: bool) -> None:  # noqa: ARG002 - turns are counted in the component
         """The model is about to be asked, for a new turn or `again`."""
@@ -135,7 +138,7 @@ class LedgerBudget:
         if (turn.turn or turn.usage) and ledger.is_empty(me.id):
             ledger.spend(me.id, turns=turn.turn, tokens=turn.usage.total_tokens if turn.usage else 0, cost=self._cost(turn.usage))
 
-    def reached(self, *, again: bool) -> str | None:
+    def reached(self, *, again: bool, more: int = 0) -> str | None:  # noqa: ARG002 - the ledger has them
         """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
         if self._too_deep:
             return "max_depth"

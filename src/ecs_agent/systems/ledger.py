@@ -12,18 +12,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ecs_agent.components.limits import DEFAULT_LIMITS, LimitsComponent
+from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN
+from ecs_agent.providers.token_estimate import tokens_in_characters as estimate_tokens
 from ecs_agent.types import EntityId
 
-CHARACTERS_A_TOKEN: Final = 4
-"""A convention: right within a third for English, too low for most other languages."""
-
-
-def estimate_tokens(characters: int) -> int:
-    """About how many tokens so many characters are: a quarter, rounded up. Count a stream's characters first, or each piece is rounded up."""
-    return -(-characters // CHARACTERS_A_TOKEN)
+__all__ = ["CHARACTERS_A_TOKEN", "Ledger", "Spent", "estimate_tokens", "exceeded"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,16 @@
 """Reasoning: asks the model when it is the model's turn, and turns its stream into state, events and, at the end, one message.
 
 Order of each delta: it stands in `StreamStateComponent`, then in the log, then subscribers are woken. However the call ends, `settle` leaves a
-valid conversation: text that had arrived is kept as an interrupted message, half a tool call is not a call.
+valid conversation: text that had arrived is kept as an interrupted message, half a tool call is not a call. An attempt that dropped stays open
+while its `StreamPolicy` waits, so that what it said is lost neither by a cancel nor by the end of the program; it ends when the next one begins.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import cast
-
-import msgspec
 
 from ecs_agent.components import (
     ConversationComponent,
@@ -19,63 +19,35 @@ from ecs_agent.components import (
     PendingToolCallsComponent,
     RequestOptionsComponent,
     StreamingComponent,
+    StreamPolicy,
     StreamStateComponent,
     SystemPromptComponent,
     TerminalComponent,
     ToolRegistryComponent,
     TurnComponent,
 )
+from ecs_agent.components.stream_policy import NO_POLICY
 from ecs_agent.core import Entity, Read, World, system
 from ecs_agent.core.permits import PermitPool
 from ecs_agent.errors import ProviderExhaustedError, SystemDefinitionError
-from ecs_agent.providers.calling import ask, open_answer
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.delta_run import runs
+from ecs_agent.systems.attempt import AttemptDiscarded as AttemptDiscarded  # noqa: PLC0414 - these stood here, and are still found here
+from ecs_agent.systems.attempt import AttemptInterrupted as AttemptInterrupted  # noqa: PLC0414
+from ecs_agent.systems.attempt import AttemptStarted, begin, complete, discard, go_on, interrupt, take_back, usage_of
+from ecs_agent.systems.attempt import TurnStarted as TurnStarted  # noqa: PLC0414
 from ecs_agent.systems.budget import LimitReached, budget_of
-from ecs_agent.systems.conversation import admit, append, awaits_model, seal
+from ecs_agent.systems.continuation import continuation, is_continuable
+from ecs_agent.systems.conversation import awaits_model, seal
 from ecs_agent.systems.inflow import Inflow
-from ecs_agent.systems.ledger import Ledger, estimate_tokens
-from ecs_agent.systems.meter import characters_in
-from ecs_agent.types import (
-    CompletionResult,
-    EntityId,
-    Message,
-    Part,
-    StreamDeltaEvent,
-    StreamEndEvent,
-    ToolCall,
-    Usage,
-)
+from ecs_agent.systems.ledger import Ledger
+from ecs_agent.systems.stream_policy import may_ask_again, wait_before, whom_to_ask
+from ecs_agent.types import Message, StreamDelta, StreamDeltaEvent
 
 
-class TurnStarted(msgspec.Struct, frozen=True):
-    """A model is about to be asked."""
-
-    entity_id: EntityId
-    turn: int
-
-
-class AttemptInterrupted(msgspec.Struct, frozen=True):
-    """An answer was cut or cancelled; `message` is what is kept of it, None if nothing had arrived.
-
-    `usage` is the provider's count if it had told one, else an estimate of what arrived, marked as such; None if that is nothing.
-    """
-
-    entity_id: EntityId
-    message: Message | None
-    usage: Usage | None
-
-
-class AttemptDiscarded(msgspec.Struct, frozen=True):
-    """An interrupted answer was taken back, since the model is asked again: whoever showed it removes it."""
-
-    entity_id: EntityId
-    message: Message
-
-
-def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent, turn: TurnComponent | None) -> bool:
+def _is_its_turn(_llm: LLMComponent, conversation: ConversationComponent, turn: TurnComponent | None, orphan: StreamStateComponent | None) -> bool:
     messages = conversation.messages
-    return awaits_model(messages) or (turn is not None and turn.broken and bool(messages) and messages[-1].interrupted)
+    return awaits_model(messages) or orphan is not None or (turn is not None and turn.broken and bool(messages) and messages[-1].interrupted)
 
 
 class ReasoningSystem:
@@ -83,7 +55,8 @@ class ReasoningSystem:
 
     So it does when its last answer broke off and nothing keeps it from going on: the attempt failed and is tried again
     (`SupervisionComponent`, `touch`), or the run that held it ended. That answer is taken back first (`AttemptDiscarded`), and the next attempt
-    belongs to the same turn.
+    belongs to the same turn. With a `StreamPolicy` an answer that drops is asked for again right away, within the same call. An answer that a
+    restart or a fork found half said (a `StreamStateComponent` without an owner) is continued, restarted or kept, as its `resume` or the policy says.
 
     Args:
         priority: lower runs first.
@@ -117,104 +90,157 @@ class ReasoningSystem:
         llm: Read[LLMComponent],
         conversation: ConversationComponent,
         turn: TurnComponent | None = None,
+        orphan: StreamStateComponent | None = None,
         prompt: Read[SystemPromptComponent] | None = None,
         registry: Read[ToolRegistryComponent] | None = None,
         chosen: Read[RequestOptionsComponent] | None = None,
         streaming: Read[StreamingComponent] | None = None,
+        policy: Read[StreamPolicy] | None = None,
     ) -> None:
         """One turn: ask, store, and leave either an answer or pending tool calls."""
-        if me.has(StreamStateComponent):  # an attempt that lost its owner, as after a restart
-            self.settle(me)
-            me.add(InterruptionComponent("its run ended before the answer did"))
-            return
-        release = await self._permits.acquire(id(llm.provider)) if self._permits is not None else None
-        try:
-            seal(me)
-            system_prompt = prompt.content if prompt else llm.system_prompt
-            await self._attempt(me, turn or _first_turn(me), llm.provider, conversation, system_prompt, _options(llm, chosen, registry), streaming)
-        finally:
-            if release is not None:
-                release()
-
-    async def _attempt(
-        self,
-        me: Entity,
-        turn: TurnComponent,
-        provider: ProviderLike,
-        conversation: ConversationComponent,
-        system_prompt: str,
-        options: RequestOptions,
-        streaming: StreamingComponent | None,
-    ) -> None:
-        again = turn.broken
-        budget, result = budget_of(me, turn), None
-        reached = budget.reached(again=again)
-        if reached is not None:
-            me.add(TerminalComponent(reached))
-            return
-        if again:
-            _discard_interrupted(me, conversation)
-        budget.begin_attempt(again=again)
-        state = _begin(me, turn, again=again)
-        messages = visible(conversation.messages, system_prompt)
-        try:
-            if streaming is None or streaming.enabled:
-                result = await Inflow(me, state, budget).receive(await open_answer(provider, messages, options))
-            else:
-                result = await ask(provider, messages, options)
-        except ProviderExhaustedError:
-            self._end(me, "provider_exhausted")
-        except LimitReached as limit:
-            self._end(me, limit.reason)
-        else:
-            _commit(me, turn, state, result)
-        finally:
-            budget.end_turn(result.usage if result is not None else None)
-
-    def _end(self, me: Entity, reason: str) -> None:
-        self.settle(me)
-        me.add(TerminalComponent(reason))
+        turn, policy = turn or _first_turn(me), policy or NO_POLICY
+        goes_on = False
+        if orphan is not None:
+            becomes = orphan.resume or policy.on_restore
+            if becomes == "interrupted":
+                self.settle(me)
+                me.add(InterruptionComponent("its run ended before the answer did"))
+                return
+            goes_on = becomes == "continue"
+            _account(me, turn, orphan)
+        system_prompt = prompt.content if prompt else llm.system_prompt
+        streams = streaming is None or streaming.enabled
+        drops = turn.drops if turn.broken or orphan is not None else 0
+        asking = _Asking(me, llm, conversation, turn, policy, system_prompt, _options(llm, chosen, registry), streams, drops)
+        seconds: float | None = 0.0
+        while seconds is not None:
+            if seconds:
+                await asyncio.sleep(seconds)
+            provider = whom_to_ask(llm, policy, asking.drops)
+            release = await self._permits.acquire(id(provider)) if self._permits is not None else None
+            try:
+                seconds = await asking.attempt(provider, goes_on=goes_on)
+            finally:
+                if release is not None:
+                    release()
+            goes_on = policy.on_drop == "continue"
 
     def settle(self, me: Entity) -> None:
         """Close an attempt that did not end by itself: keep its text as an interrupted message."""
-        state = me.get(StreamStateComponent)
-        if state is None:
-            return
-        partial = state.result()
-        kept = replace(partial.message, interrupted=True, parts=_without_calls(partial.message))
-        usage = partial.usage or _estimated(state)
-        turn = me.get(TurnComponent)
-        if turn is not None:
-            turn.broken = not me.has(InterruptionComponent)
-            turn.usage = _sum(turn.usage, usage)
-        me.remove(StreamStateComponent)
-        if kept.parts:
-            append(me, kept)
-        admit(me)
-        interrupted = AttemptInterrupted(me.id, kept if kept.parts else None, usage)
-        if turn is not None:
-            me.edit(TurnComponent, interrupted)
+        interrupt(me)
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One turn of one agent, as often as it is asked for."""
+
+    me: Entity
+    llm: LLMComponent
+    conversation: ConversationComponent
+    turn: TurnComponent
+    policy: StreamPolicy
+    system_prompt: str
+    options: RequestOptions
+    streams: bool
+    drops: int
+
+    async def attempt(self, provider: ProviderLike, *, goes_on: bool) -> float | None:
+        """Ask once. None when the turn is over; after a drop, the seconds to wait before the next attempt.
+
+        Args:
+            provider: whom to ask.
+            goes_on: if an attempt is open still, go on behind it where that can be done; else it is taken back.
+        """
+        me, turn = self.me, self.turn
+        seal(me)
+        before = me.get(StreamStateComponent)
+        again = (turn.broken or before is not None) and turn.turn > 0
+        budget, result = budget_of(me, turn), None
+        reached = budget.reached(again=again, more=0 if before is None else _tokens_of(before))
+        if reached is not None:
+            _end(me, reached)
+            return None
+        behind, prefix = self._over(before, provider, again=again, goes_on=goes_on)
+        messages = [*visible(self.conversation.messages, self.system_prompt), *behind]
+        budget.begin_attempt(again=again)
+        state = begin(me, turn, self._started(provider, len(messages), again=again), prefix, again=again)
+        inflow = Inflow(me, state, budget, self.policy)
+        try:
+            result = await inflow.receive(provider, messages, self._options_for(provider), stream=self.streams)
+        except ProviderExhaustedError:
+            _end(me, "provider_exhausted")
+        except LimitReached as limit:
+            _end(me, limit.reason)
+        except Exception as error:
+            if not may_ask_again(self.policy, self.drops, error):
+                raise
+            self.drops += 1
+            same = whom_to_ask(self.llm, self.policy, self.drops) is provider
+            return wait_before(self.policy, self.drops, error, same=same)
         else:
-            me.emit(interrupted)
+            complete(me, turn, state, result)
+        finally:
+            budget.end_turn(result.usage if result is not None else state.told_usage)
+        return None
+
+    def _over(
+        self, before: StreamStateComponent | None, provider: ProviderLike, *, again: bool, goes_on: bool
+    ) -> tuple[list[Message], list[StreamDelta]]:
+        """End the attempt that is still open; what the next one is sent behind the conversation, and the pieces it goes on with."""
+        me, turn = self.me, self.turn
+        if before is None:
+            if again:
+                take_back(me, self.conversation)
+            return [], []
+        turn.drops = self.drops
+        behind = continuation(before.result().message, provider) if goes_on and self.streams and is_continuable(before) else None
+        if behind is None:
+            discard(me, turn, before)
+            return [], []
+        go_on(me, turn, before)
+        return behind, before.pieces()
+
+    def _started(self, provider: ProviderLike, messages: int, *, again: bool) -> AttemptStarted:
+        own = self.llm.model if provider is self.llm.provider else ""
+        name = getattr(provider, "name", None)
+        model = own or getattr(provider, "model", None)
+        return AttemptStarted(
+            self.me.id,
+            self.turn.attempt + 1 if again else 1,
+            name if isinstance(name, str) else type(provider).__name__,
+            model if isinstance(model, str) else "",
+            messages,
+        )
+
+    def _options_for(self, provider: ProviderLike) -> RequestOptions:
+        """A fallback is asked for its own model: the agent's is that of another provider."""
+        if provider is self.llm.provider or "model" not in self.options:
+            return self.options
+        options = self.options.copy()
+        options.pop("model")
+        return options
 
 
-def _sum(before: Usage | None, more: Usage | None) -> Usage | None:
-    return more if before is None else before if more is None else before + more
+def _end(me: Entity, reason: str) -> None:
+    interrupt(me)
+    me.add(TerminalComponent(reason))
 
 
-def _estimated(state: StreamStateComponent) -> Usage | None:
-    tokens = estimate_tokens(characters_in(state.deltas))
-    return Usage(0, tokens, tokens, estimated=True) if tokens else None
+def _tokens_of(state: StreamStateComponent) -> int:
+    usage = usage_of(state)
+    return usage.total_tokens if usage is not None else 0
 
 
-def _discard_interrupted(me: Entity, conversation: ConversationComponent) -> None:
-    if conversation.messages and conversation.messages[-1].interrupted:
-        message = conversation.messages.pop()
-        me.edit(ConversationComponent, AttemptDiscarded(me.id, message))
-
-
-def _without_calls(message: Message) -> tuple[Part, ...]:
-    return tuple([part for part in message.parts if not isinstance(part, ToolCall)])
+def _account(me: Entity, turn: TurnComponent, orphan: StreamStateComponent) -> None:
+    """Count an answer that another process, or another entity, has received: what was spent in memory there is not known here."""
+    budget = budget_of(me, turn)
+    budget.begin_attempt(again=True)
+    try:
+        budget.receive(orphan.deltas)
+    except LimitReached:
+        pass  # asked before the next attempt
+    finally:
+        budget.end_turn(orphan.told_usage)
 
 
 def visible(messages: Sequence[Message], system_prompt: str) -> list[Message]:
@@ -233,20 +259,6 @@ def _first_turn(me: Entity) -> TurnComponent:
     return turn
 
 
-def _begin(me: Entity, turn: TurnComponent, *, again: bool) -> StreamStateComponent:
-    turn.broken = False
-    turn.attempt = turn.attempt + 1 if again else 1
-    turn.turn += not again
-    me.label(run=turn.run, turn=turn.turn, attempt=turn.attempt)
-    if again:
-        me.touch(TurnComponent)
-    else:
-        me.edit(TurnComponent, TurnStarted(me.id, turn.turn))
-    state = StreamStateComponent(turn.attempt, started=me.monotonic())
-    me.add(state)
-    return state
-
-
 def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry: ToolRegistryComponent | None) -> RequestOptions:
     options = RequestOptions()
     if chosen:
@@ -256,24 +268,6 @@ def _options(llm: LLMComponent, chosen: RequestOptionsComponent | None, registry
     if llm.model and llm.model != getattr(llm.provider, "model", None):
         options["model"] = llm.model
     return options
-
-
-def _commit(me: Entity, turn: TurnComponent, state: StreamStateComponent, result: CompletionResult) -> None:
-    """The end of a turn, without awaiting: message, usage and pending calls change together."""
-    message = result.message
-    if result.finish_reason == "content_filter":
-        message = replace(message, parts=_without_calls(message))
-        result = replace(result, message=message)
-    me.remove(StreamStateComponent)
-    append(me, message)
-    calls = message.tool_calls
-    if calls:
-        me.add(PendingToolCallsComponent(calls))
-    else:
-        admit(me)
-    turn.usage = _sum(turn.usage, result.usage or _estimated(state))
-    turn.timing = result.timing
-    me.edit(TurnComponent, StreamEndEvent(me.id, result))
 
 
 def _merge_events(events: Sequence[StreamDeltaEvent]) -> Iterator[tuple[StreamDeltaEvent, int]]:

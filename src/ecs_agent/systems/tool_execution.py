@@ -2,9 +2,15 @@
 
 A result is known as soon as its call ends and stands in `PendingToolCallsComponent` from then on, so a cancel loses no finished work: what
 is done is kept, what is not gets an interrupted result.
+
+Before a tool is called, that it will be stands there too, and in the journal if there is one (the *intent*). When the program ended in the middle
+of a call, the next one so knows that the call may have taken effect: it is not run again, unless its tool is `idempotent`, and the model is told.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -43,6 +49,15 @@ class ToolExecutionCompleted(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class ToolOutcomeUnknown(msgspec.Struct, frozen=True):
+    """The program ended while this call ran: whether it took effect is not known. It is not run again; the model is told."""
+
+    entity_id: EntityId
+    call: ToolCall
+
+
+LOST: Final = "interrupted: the program ended while this call ran; it is not known whether it took effect"
+
 _NO_TOOLS = ToolRegistryComponent()
 
 
@@ -68,11 +83,11 @@ class ToolExecutionSystem:
     ) -> None:
         """Run the calls of one answer; the conversation gets all results at once, in the order of the calls."""
         allowed, known = limits or DEFAULT_LIMITS, registry or _NO_TOOLS
+        if pending.started:
+            _give_up_lost(me, pending, known)
         calls = [call for call in pending.tool_calls if call.id not in pending.results]
         within = calls if allowed.tool_calls is None else calls[: max(0, allowed.tool_calls - len(pending.results))]
         permitted, limit = budget_of(me, me.get(TurnComponent) or TurnComponent()).begin_tool_calls(len(within))
-        at_once = Permits(allowed.parallel_tools) if allowed.parallel_tools is not None else None
-        running = [self._run(me, pending, call, known, at_once) for call in within[:permitted]]
         for call in calls[permitted:]:
             why = (
                 f"a turn may call at most {allowed.tool_calls} tools; call the rest in the next turn"
@@ -80,15 +95,21 @@ class ToolExecutionSystem:
                 else f"the limit {limit} of this run is reached"
             )
             _keep(me, pending, call, ToolOutcome(f"not run: {why}", is_error=True, seconds=0.0))
-        await World.gather(running)
+        at_once = Permits(allowed.parallel_tools) if allowed.parallel_tools is not None else None
+        if at_once is None:
+            await _intend(me, pending, within[:permitted], known)
+        await World.gather([self._run(me, pending, call, known, at_once) for call in within[:permitted]])
         self.settle(me)
 
     async def _run(
         self, me: Entity, pending: PendingToolCallsComponent, call: ToolCall, registry: ToolRegistryComponent, at_once: Permits | None
     ) -> None:
-        release = await at_once.acquire() if at_once is not None else None
+        release = None
+        if at_once is not None:
+            release = await at_once.acquire()
         try:
-            me.emit(ToolExecutionStarted(me.id, call))
+            if at_once is not None:
+                await _intend(me, pending, [call], registry)
             outcome = await execute_call(
                 call,
                 registry.handlers.get(call.name),
@@ -114,6 +135,29 @@ class ToolExecutionSystem:
         me.add(ToolResultsComponent({call.id: result.content for call, result in zip(pending.tool_calls, results, strict=True)}))
 
 
+async def _intend(me: Entity, pending: PendingToolCallsComponent, calls: Sequence[ToolCall], registry: ToolRegistryComponent) -> None:
+    """Write down that these calls are about to run, and wait until that is safe, unless it does no harm to run them twice."""
+    for call in calls:
+        if call.id not in pending.started:
+            pending.started.append(call.id)
+        me.edit(PendingToolCallsComponent, ToolExecutionStarted(me.id, call))
+    if not all(_is_idempotent(registry, call) for call in calls):
+        await me.committed()
+
+
+def _give_up_lost(me: Entity, pending: PendingToolCallsComponent, registry: ToolRegistryComponent) -> None:
+    """Answer the calls that were running when the program ended, but for those that may simply run again."""
+    for call in pending.tool_calls:
+        if call.id in pending.started and call.id not in pending.results and not _is_idempotent(registry, call):
+            pending.results[call.id] = Message("tool", LOST, tool_call_id=call.id, name=call.name, is_error=True)
+            me.edit(PendingToolCallsComponent, ToolOutcomeUnknown(me.id, call))
+
+
+def _is_idempotent(registry: ToolRegistryComponent, call: ToolCall) -> bool:
+    return getattr(registry.handlers.get(call.name), "idempotent", False) is True
+
+
 def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:
     pending.results[call.id] = Message("tool", outcome.text, tool_call_id=call.id, name=call.name, is_error=outcome.is_error)
     me.emit(ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds), EventKind.INPUT)
+    me.touch(PendingToolCallsComponent)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ecs_agent.testing.script_draw import random_script
     from ecs_agent.testing.script_reply import scripted_reply
     from ecs_agent.testing.server import LoopbackServer
+    from ecs_agent.testing.shuffling_loop import ShufflingLoop, run_shuffled
     from ecs_agent.testing.stream_laws import assert_stream_laws
     from ecs_agent.testing.transport import ScriptedTransport
     from ecs_agent.testing.virtual_clock import VirtualClockLoop, VirtualDeadlockError, run
@@ -31,6 +32,7 @@ _HOME = {
     "Received": "answers",
     "Reply": "reply",
     "ScriptedTransport": "transport",
+    "ShufflingLoop": "shuffling_loop",
     "VirtualClockLoop": "virtual_clock",
     "VirtualDeadlockError": "virtual_clock",
     "assert_fault_laws": "fault_laws",
@@ -42,6 +44,7 @@ _HOME = {
     "json_reply": "reply",
     "random_script": "script_draw",
     "run": "virtual_clock",
+    "run_shuffled": "shuffling_loop",
     "scripted_reply": "script_reply",
 }
 
@@ -55,6 +58,7 @@ __all__ = [
     "Received",
     "Reply",
     "ScriptedTransport",
+    "ShufflingLoop",
     "VirtualClockLoop",
     "VirtualDeadlockError",
     "assert_fault_laws",
@@ -66,6 +70,7 @@ __all__ = [
     "json_reply",
     "random_script",
     "run",
+    "run_shuffled",
     "scripted_reply",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from ecs_agent.core import EndReason, Entity, EventKind, EventType, Gatherer, Letter, Outcome, World
 from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.inbox import deliver
+from ecs_agent.core.state import Growth
 from ecs_agent.core.system import spec_of
 from ecs_agent.errors import SystemDefinitionError
 from ecs_agent.types import EntityId
@@ -133,9 +134,9 @@ class FakeEntity(Entity):
             self.removed.append(component_type)
         super().remove(component_type)
 
-    def edit(self, component_type: type, event: object) -> None:
+    def edit(self, component_type: type, event: object, growth: Growth | None = None) -> None:
         """As `Entity.edit`."""
-        super().edit(component_type, event)
+        super().edit(component_type, event, growth)
         self.emitted.append(event)
 
     def emit(self, event: object, kind: EventKind = EventKind.DERIVED) -> None:

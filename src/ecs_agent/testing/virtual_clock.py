@@ -44,15 +44,17 @@ class _Outside:
 class _JumpingSelector(selectors.DefaultSelector):
     """A selector that never waits but for threads: it moves the loop's time instead."""
 
-    def __init__(self, deliver: Callable[[Callable[[], object]], object]) -> None:
+    def __init__(self, deliver: Callable[[Callable[[], object]], object], turn: Callable[[], None]) -> None:
         super().__init__()
         self.now = 0.0
         self.outside: deque[_Outside] = deque()
         self.has_executor = False
         self._deliver = deliver
+        self._turn = turn
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready now; if nothing is, what comes from threads; if there is none of these, time passes."""
+        self._turn()
         ready = super().select(0)
         if ready or timeout == 0 or self._heard(PATIENCE):
             return ready
@@ -85,12 +87,15 @@ class VirtualClockLoop(asyncio.SelectorEventLoop):
     """An event loop on virtual time, starting at 0."""
 
     def __init__(self) -> None:
-        self._virtual = _JumpingSelector(self.call_soon)
+        self._virtual = _JumpingSelector(self.call_soon, self._turn_begins)
         super().__init__(self._virtual)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self._virtual.now
+
+    def _turn_begins(self) -> None:
+        """Called when a turn begins: what is ready now runs in it, and what becomes ready meanwhile in the next."""
 
     def outside(self, future: asyncio.Future[Any]) -> Callable[..., object]:
         """Take note of work in a thread that a future waits for: no time passes meanwhile.

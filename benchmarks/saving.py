@@ -1,0 +1,95 @@
+"""Saved worlds: what saving, loading, a committed step and a fork cost."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.rows import Row
+from ecs_agent import World, append_message
+from ecs_agent.components import ConversationComponent
+from ecs_agent.serialization import WorldSerializer
+from ecs_agent.store import open_world
+from ecs_agent.types import EntityId, Message
+
+ROUNDS = 7
+TEXT = "This is a message of an ordinary length, as people and models write them; it has some sixteen words."
+
+
+def _least(function: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """The least CPU time of some rounds, in milliseconds."""
+    least = float("inf")
+    for _ in range(rounds):
+        start = time.process_time()
+        function()
+        least = min(least, time.process_time() - start)
+    return least * 1e3
+
+
+def saving(agents: int = 1_000, messages: int = 50, steps: int = 10_000) -> list[Row]:
+    """All of it."""
+    return [*save_and_load(agents, messages), *committed_steps(steps), *forks()]
+
+
+def save_and_load(agents: int, messages: int) -> list[Row]:
+    """A world of many agents to a file and back, beside the same texts by msgspec alone."""
+    world = World()
+    for _ in range(agents):
+        world.spawn(ConversationComponent([Message("user" if number % 2 == 0 else "assistant", TEXT) for number in range(messages)], messages))
+    plain = [[{"role": "user" if number % 2 == 0 else "assistant", "content": TEXT} for number in range(messages)] for _ in range(agents)]
+    name = f"{{}} {agents:,} agents of {messages} messages"
+    with tempfile.TemporaryDirectory() as folder:
+        ours, floor = Path(folder) / "world.json", Path(folder) / "plain.json"
+        pairs = {
+            "save": (lambda: WorldSerializer.save(world, ours), lambda: floor.write_bytes(msgspec.json.encode(plain))),
+            "load": (lambda: WorldSerializer.load(ours), lambda: msgspec.json.decode(floor.read_bytes())),
+        }
+        rows: list[Row] = []
+        for what, (own, bare) in pairs.items():
+            own_ms, bare_ms = _least(own), _least(bare)
+            rows.append(Row(name.format(what), own_ms, "ms CPU", own_ms / bare_ms))
+            rows.append(Row(name.format(what), bare_ms, "ms CPU", 1.0, who="msgspec"))
+    return rows
+
+
+def committed_steps(steps: int) -> list[Row]:
+    """A message that is appended and committed, in a store that is new and in one that has grown."""
+
+    async def measure() -> tuple[float, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            async with open_world(Path(folder) / "steps.db") as world:
+                entity = world.spawn(ConversationComponent(max_messages=steps))
+                early = await _step(world, entity, steps // 20)
+                await _step(world, entity, steps - steps // 10)
+                return early, await _step(world, entity, steps // 20)
+
+    early, late = asyncio.run(measure())
+    return [
+        Row(f"a committed step in the journal, the first {steps // 20:,}", early, "µs CPU/step"),
+        Row(f"a committed step in the journal, after {steps - steps // 20:,}", late, "µs CPU/step"),
+    ]
+
+
+async def _step(world: World, entity: EntityId, steps: int) -> float:
+    start = time.process_time()
+    for _ in range(steps):
+        append_message(world, entity, Message("assistant", TEXT))
+        await world.commit()
+    return (time.process_time() - start) / steps * 1e6
+
+
+def forks(messages: int = 1_000, rounds: int = 200) -> list[Row]:
+    """An agent once more, with its conversation."""
+    rows: list[Row] = []
+    for name, new_world in (("", World), (", with a journal", open_world)):
+        world = new_world()
+        entity = world.spawn(ConversationComponent([Message("user", TEXT)] * messages))
+        rows.append(Row(f"a fork of an agent of {messages:,} messages{name}", _least(partial(world.fork, entity), rounds) * 1e3, "µs CPU"))
+        world.log.close() if hasattr(world.log, "close") else None
+    return rows

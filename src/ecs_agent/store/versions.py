@@ -1,0 +1,95 @@
+"""Versions: what became of each component since the last snapshot, so that a snapshot costs what changed and not what there is.
+
+A version is a list of changes, as they stand in facts (`ecs_agent.store.facts`), with the items of bursts behind them. One that begins with "put"
+stands for itself; any other is an addition to the version before. So a component that did not change is stored once, and a conversation grows by
+its new messages.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ecs_agent.core.events import EntityDeleted
+from ecs_agent.core.row import Row
+from ecs_agent.core.state import State
+from ecs_agent.store.codecs import Codecs
+from ecs_agent.store.engine import Snapshot, Version
+from ecs_agent.store.facts import ChangeData, FactData
+from ecs_agent.store.values import dumps
+from ecs_agent.types import EntityId
+
+SHORT: Final = 32
+"""A component whose lists did not grow behind so many elements is written whole: its versions form no chain."""
+
+ENTITY: Final = ""
+"""The tag under which an entity's own numbers are stored."""
+
+
+class Versions:
+    """What became of components since the last snapshot.
+
+    Args:
+        codecs: how components are written.
+        every: after so many facts a snapshot is due.
+    """
+
+    def __init__(self, codecs: Codecs, every: int) -> None:
+        self._codecs = codecs
+        self._every = every
+        self._changes: dict[tuple[int, str], list[ChangeData]] = {}
+        self._entities: dict[int, None] = {}
+        self._facts = 0
+
+    def note(self, fact: FactData) -> None:
+        """Take a fact in."""
+        self._facts += fact.count
+        if fact.entity is None:
+            return
+        self._entities[fact.entity] = None
+        change = fact.change
+        if fact.type == EntityDeleted.__name__:
+            for key in [key for key in self._changes if key[0] == fact.entity]:
+                del self._changes[key]
+        elif change is not None:
+            changes = self._changes.setdefault((fact.entity, change[1]), [])
+            if change[0] in ("put", "drop"):
+                changes.clear()
+            changes.append([*change, fact.data] if change[0] == "add" else change)
+
+    @property
+    def due(self) -> bool:
+        """Whether so much happened that a snapshot pays."""
+        return self._facts >= self._every
+
+    def take(self, state: State, pos: int) -> Snapshot:
+        """What changed up to a position, and begin anew. `state` is that of the same position."""
+        versions: list[Version] = []
+        for entity in self._entities:
+            row = state.rows.get(EntityId(entity))
+            versions.append(self._entity(entity, row, pos))
+        for (entity, tag), changes in self._changes.items():
+            row = state.rows.get(EntityId(entity))
+            if row is not None:
+                versions.append(self._component(row, tag, changes, pos))
+        self._changes, self._entities, self._facts = {}, {}, 0
+        return Snapshot(pos, dumps({"roots": state.roots, "next_id": state.ids.upcoming, "sent": state.sent}), versions)
+
+    def _entity(self, entity: int, row: Row | None, pos: int) -> Version:
+        if row is None:
+            return Version(entity, ENTITY, 1, pos, None)
+        label = row.label
+        numbers = [row.place, row.spawned, row.seq, row.sent, label.run, label.turn, label.attempt]
+        return Version(entity, ENTITY, 1, pos, dumps(numbers))
+
+    def _component(self, row: Row, tag: str, changes: list[ChangeData], pos: int) -> Version:
+        if changes[-1][0] == "drop":
+            return Version(row.id, tag, 1, pos, None)
+        if any(_is_long(change) for change in changes):
+            return Version(row.id, tag, 1, pos, dumps(changes), adds=changes[0][0] != "put")
+        component = next(held for kind, held in row.components.items() if self._codecs.tag_of(kind)[0] == tag)
+        return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.encode_component(component)]]))
+
+
+def _is_long(change: ChangeData) -> bool:
+    """Whether writing the whole component would write much that is stored already, or is not known but by its bursts."""
+    return change[0] == "add" or (change[0] == "edit" and any(edit[0] == "grow" and edit[2] > SHORT for edit in change[3]))
