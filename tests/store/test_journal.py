@@ -8,22 +8,17 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.store.journal_parts import Engine, add, burst, decode, encode, fact, journal, payloads
 
-from ecs_agent.core import World
 from ecs_agent.errors import JournalError, LogTruncatedError
 from ecs_agent.store.engine import Frame, Snapshot, Version
 from ecs_agent.store.journal import BURST_FACTS, EXIT_FACTS, FRAME_ENTRIES, Journal
 from ecs_agent.store.memory_engine import MemoryEngine
 from ecs_agent.store.sqlite_engine import SqliteEngine
 from ecs_agent.testing import run
-from tests.store.journal_parts import Engine, add, burst, decode, encode, fact, journal, payloads
-
-Main = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @pytest.fixture(params=[False, True], ids=["in the calling thread", "in the writer's thread"])
@@ -153,7 +148,7 @@ def test_facts_that_come_without_a_loop_do_not_wait_in_any_number(engine: Engine
     log.extend(burst(log, *range(EXIT_FACTS)))
     add(log, 1)
     log.close()
-    assert engine.ends == [EXIT_FACTS, EXIT_FACTS + 1]
+    assert [frame.end for frames, _ in engine.writes for frame in frames] == [EXIT_FACTS, EXIT_FACTS + 1]
 
 
 @pytest.mark.parametrize("end", ["fact", "deltas"])
@@ -416,19 +411,6 @@ def test_what_the_store_does_not_hold_is_an_error_and_never_a_gap(engine: Engine
         log.read(0)
     assert payloads(log, 40) == ["x"]
     log.close()
-
-
-def test_a_world_keeps_its_facts_in_it(engine: Engine) -> None:
-    log = Journal(engine, lambda entries: b"%d" % len(entries), lambda frames: iter(()))
-
-    async def main() -> None:
-        world = World(journal=log)
-        entity = world.create_entity("a component")
-        world.add_component(entity, 7)
-        assert await log.commit() == log.next_pos > 1
-        await log.aclose()
-
-    run(main)
 
 
 # Closing

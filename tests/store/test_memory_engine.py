@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from tests.store.engine_suite import EngineSuite, Store, frames
+
 from ecs_agent.store.engine import JournalEngine
 from ecs_agent.store.memory_engine import MemoryEngine
-from tests.store.engine_suite import EngineSuite, Store, frames
 
 
 class InMemory:

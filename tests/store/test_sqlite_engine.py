@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.engine_suite import EngineSuite, Store, added, frames, gone, whole
 
 from ecs_agent.errors import JournalError, StoreFormatError, StoreInUseError
 from ecs_agent.store.engine import Frame, Head, JournalEngine, Snapshot
 from ecs_agent.store.migrations import APPLICATION_ID
 from ecs_agent.store.sqlite_engine import SqliteEngine
-from tests.store.engine_suite import EngineSuite, Store, added, frames, gone, whole
 
 NEEDS_UNIX = pytest.mark.skipif(sys.platform == "win32", reason="needs modes, limits and signals of Unix")
 
@@ -99,7 +99,11 @@ def test_it_is_one_that_any_tool_for_sqlite_can_look_into(path: Path) -> None:
     filled(path)
     assert sql(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
     assert sql(path, "PRAGMA journal_mode") == [("wal",)]
-    assert sql(path, "SELECT first_pos, count, CAST(data AS TEXT) FROM frames") == [(0, 2, "facts from 0"), (2, 3, "facts from 2"), (5, 1, "facts from 5")]
+    assert sql(path, "SELECT first_pos, count, CAST(data AS TEXT) FROM frames") == [
+        (0, 2, "facts from 0"),
+        (2, 3, "facts from 2"),
+        (5, 1, "facts from 5"),
+    ]
 
 
 def test_after_closing_all_is_in_the_one_file(path: Path, tmp_path: Path) -> None:

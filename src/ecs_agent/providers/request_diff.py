@@ -19,12 +19,22 @@ MOST_PLACES: Final = 5
 WIDTH: Final = 100
 
 _PLACE: Final = re.compile(r"^(.*?): ")
+_WORD: Final = re.compile(r"\w+")
 
 
-def differing(recorded: JsonObject, asked: JsonObject) -> int:
-    """How many lines of them differ."""
+def distance(recorded: JsonObject, asked: JsonObject) -> tuple[int, int]:
+    """How many lines of them differ, and how many words in these lines."""
     lines, others = Counter(request_lines(recorded)), Counter(request_lines(asked))
-    return ((lines - others) + (others - lines)).total()
+    mine, theirs = lines - others, others - lines
+    return mine.total() + theirs.total(), _different(_words(mine), _words(theirs))
+
+
+def _different(one: Counter[str], other: Counter[str]) -> int:
+    return ((one - other) + (other - one)).total()
+
+
+def _words(lines: Counter[str]) -> Counter[str]:
+    return Counter(_WORD.findall(" ".join(lines.elements())))
 
 
 def explain(recorded: JsonObject, asked: JsonObject, name: str) -> str:

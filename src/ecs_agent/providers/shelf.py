@@ -12,7 +12,7 @@ from typing import TypeVar
 from ecs_agent.errors import RecordingMissError
 from ecs_agent.providers.cassette_line import Call, Exchange
 from ecs_agent.providers.request_data import to_json
-from ecs_agent.providers.request_diff import differing, explain
+from ecs_agent.providers.request_diff import distance, explain
 from ecs_agent.types import JsonObject
 
 R = TypeVar("R", Call, Exchange)
@@ -81,7 +81,7 @@ def _content(asked: JsonObject) -> bytes:
     """What two requests have in common that are the same question, whichever model or host it goes to."""
     content = {name: value for name, value in asked.items() if name != "model"}
     if "url" in content:
-        content["url"] = str(content["url"]).partition("://")[2].partition("/")[2]
+        content["url"] = _path(content)
     return blake2b(to_json(content, in_order=True), digest_size=16).digest()
 
 
@@ -92,5 +92,18 @@ def _told(kind: type[R], asked: JsonObject, found: Sequence[R], recordings: Sequ
     comparable = [each for each in unused if isinstance(each, kind)] or [each for each in recordings if isinstance(each, kind)]
     if not comparable:
         return f"the cassette holds no {kind.__name__.lower()}, so no answer to this request"
-    nearest = min(comparable, key=lambda each: differing(each.asked, asked))
-    return f"no recording answers this request; {explain(nearest.asked, asked, f'number {nearest.number}')}"
+    nearest = min(comparable, key=lambda each: distance(each.asked, _beside(asked, each)))
+    return f"no recording answers this request; {explain(nearest.asked, _beside(asked, nearest), f'number {nearest.number}')}"
+
+
+def _beside(asked: JsonObject, recording: Call | Exchange) -> JsonObject:
+    """The request, as it is compared with a recording: what makes no difference is the same in both."""
+    if asked.get("model") == "":
+        return {**asked, "model": recording.asked.get("model")}
+    if "url" in asked and _path(asked) == _path(recording.asked):
+        return {**asked, "url": recording.asked["url"]}
+    return asked
+
+
+def _path(asked: JsonObject) -> str:
+    return str(asked.get("url", "")).partition("://")[2].partition("/")[2]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ecs_agent.store.places import unread, unwritten
-from ecs_agent.store.value_codec import Misfits, ValueCodec, kind_of, read_items, write_items
+from ecs_agent.store.value_codec import Misfits, ValueCodec, is_a, kind_of, read_items, write_items
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.plain_data import plain_key, written_key
 
@@ -18,13 +18,12 @@ def list_codec(element: ValueCodec, is_sequence: bool, misfits: Misfits) -> Valu
     """A list as an array; where any sequence may stand, a tuple as `{"$tuple": […]}`."""
 
     def accepts(value: Any) -> bool:
-        return type(value) is list or (is_sequence and type(value) is tuple)
+        return is_a(value, list) or (is_sequence and is_a(value, tuple))
 
     def write(value: Any) -> Any:
-        kind: type[Any] = type(value)
-        if kind is list:
+        if is_a(value, list):
             return write_items(element.write, value)
-        return {"$tuple": write_items(element.write, value)} if is_sequence and kind is tuple else misfits.write(value)
+        return {"$tuple": write_items(element.write, value)} if is_sequence and is_a(value, tuple) else misfits.write(value)
 
     def read(data: Any) -> Any:
         if is_list(data):
@@ -64,8 +63,7 @@ def tuple_codec(elements: list[ValueCodec], misfits: Misfits) -> ValueCodec:
     """A tuple of so many, each with a hint of its own."""
 
     def accepts(value: Any) -> bool:
-        kind: type[Any] = type(value)
-        return kind is tuple and len(value) == len(elements)
+        return is_a(value, tuple) and len(value) == len(elements)
 
     def write(value: Any) -> Any:
         if not accepts(value):
@@ -166,8 +164,7 @@ def typed_dict_codec(
         return headers if key == "extra_headers" and key in fields else fields.get(key, rest)
 
     def accepts(value: Any) -> bool:
-        kind: type[Any] = type(value)
-        return kind is dict and _ONLY_TEXT.issuperset(map(type, value))
+        return is_a(value, dict) and _ONLY_TEXT.issuperset(map(type, value))
 
     def write(value: Any) -> Any:
         return _write_object(value, at_key) if accepts(value) else misfits.write(value)

@@ -56,9 +56,7 @@ def diff(left: World, right: World, *, codecs: Codecs | None = None) -> list[Dif
     return found
 
 
-def diff_entities(
-    left: tuple[World, EntityId], right: tuple[World, EntityId], *, codecs: Codecs | None = None
-) -> list[Difference]:
+def diff_entities(left: tuple[World, EntityId], right: tuple[World, EntityId], *, codecs: Codecs | None = None) -> list[Difference]:
     """In what the components of two entities differ, of one world or of two; as when a conversation was forked.
 
     Raises:
@@ -94,7 +92,7 @@ def _compare(path: str, left: Any, right: Any, found: list[Difference]) -> None:
         for key in [*one, *[key for key in other if key not in one]]:
             _compare(f"{path}.{key}" if path else str(key), one.get(key, ABSENT), other.get(key, ABSENT), found)
     elif isinstance(left, list) and isinstance(right, list):
-        items, others = cast("list[Any]", left), cast("list[Any]", right)
+        items, others = left, right
         for index in range(max(len(items), len(others))):
             _compare(
                 f"{path}[{index}]",

@@ -11,7 +11,7 @@ from ecs_agent.core.row import Row
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.atomic_file import read_file, write_file
 from ecs_agent.store.codecs import Codecs
-from ecs_agent.store.values import dumps, loads
+from ecs_agent.store.json_text import dumps, loads
 from ecs_agent.types import EntityId, JsonObject
 
 FORMAT: Final = "ecs-agent world"
@@ -89,8 +89,10 @@ def checkpoint_of(document: object, codecs: Codecs) -> Checkpoint:
 
 
 def _row(data: JsonObject, codecs: Codecs) -> SavedRow:
+    codecs.references.used_by(_number(data, "id"))
     components = tuple([codecs.decode_component(tag, held["version"], held["fields"]) for tag, held in data["components"].items()])
-    return SavedRow(EntityId(_number(data, "id")), str(data["place"]), *[_number(data, name) for name in _NUMBERS], components)
+    spawned, seq, sent, run, turn, attempt = [_number(data, name) for name in _NUMBERS]
+    return SavedRow(EntityId(_number(data, "id")), str(data["place"]), spawned, seq, sent, run, turn, attempt, components)
 
 
 def _number(data: JsonObject, name: str) -> int:

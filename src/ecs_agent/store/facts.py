@@ -8,6 +8,7 @@ A frame is a JSON array of facts, each an array of its fields in the order of `F
         ["grow", field, kept, tail]            the first `kept` elements of the list, and `tail` behind them
         ["merge", field, items, gone]          items of a dictionary were set, and keys removed
     ["drop", tag]                          it was removed
+    ["none", tag]                          whatever happened to it: components of its type are never written
     ["add", tag, at]                       it took in the items of this burst, `at` on the World's monotonic clock
 
 What an event says that its change says as well is written once.
@@ -21,19 +22,24 @@ from typing import Any, Final, TypeAlias, cast
 import msgspec
 
 from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
-from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved
+from ecs_agent.core.component import ABSENT
+from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
-from ecs_agent.store.values import dumps, loads
-from ecs_agent.streaming.delta_data import DeltaReader, deltas_to_data
+from ecs_agent.store.json_text import dumps, loads
+from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
 from ecs_agent.streaming.message_data import message_from_data
 from ecs_agent.systems.conversation import MessageAppended
-from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent
+from ecs_agent.types import EntityId, JsonObject, StreamDelta, StreamDeltaEvent
 
 ChangeData: TypeAlias = list[Any]
 
+_Attempt: TypeAlias = tuple[int, int, int]
+
 _TOLD_BY_CHANGE: Final = (ComponentAdded, ComponentChanged, ComponentRemoved)
+
+_NAMED: Final = {kind.__name__: kind for kind in _TOLD_BY_CHANGE}
 
 
 class FactData(msgspec.Struct, frozen=True, array_like=True):
@@ -71,6 +77,7 @@ class FactCodec:
     def __init__(self, codecs: Codecs) -> None:
         self._codecs = codecs
         self._reader = msgspec.json.Decoder(list[FactData])
+        self._writers: dict[EntityId, tuple[_Attempt, DeltaWriter]] = {}
 
     # Writing
 
@@ -93,12 +100,22 @@ class FactCodec:
     def _burst(self, burst: Burst) -> tuple[Any, ChangeData | None]:
         change = None if burst.into is None else ["add", self._codecs.tag_of(burst.into)[0], burst.at]
         if burst.event_type is StreamDeltaEvent:
-            return deltas_to_data(cast("Sequence[StreamDelta]", burst.items)), change
+            return self._writer(burst).write(cast("Sequence[StreamDelta]", burst.items)), change
         return [self._codecs.encode_event(event)[1] for event in burst.payloads()], change
+
+    def _writer(self, burst: Burst) -> DeltaWriter:
+        """Who writes the deltas of an attempt: what they repeat of those before, as calls that grow, is written once."""
+        attempt = (burst.run, burst.turn, burst.attempt)
+        known = self._writers.get(burst.entity)
+        if known is None or known[0] != attempt:
+            known = self._writers[burst.entity] = (attempt, DeltaWriter())
+        return known[1]
 
     def _fact(self, fact: Envelope) -> tuple[Any, ChangeData | None]:
         change = None if fact.change is None else self._change(fact.change)
         payload: object = fact.payload
+        if isinstance(payload, EntityDeleted):
+            self._writers.pop(payload.entity_id, None)
         if isinstance(payload, _TOLD_BY_CHANGE) and change is not None:
             return None, change
         if type(payload) is MessageAppended and change is not None and _is_appended(fact.change, payload):
@@ -108,18 +125,24 @@ class FactCodec:
     def _change(self, change: Change) -> ChangeData:
         codecs, kind = self._codecs, change.component
         tag, version = codecs.tag_of(kind)
+        if codecs.is_transient(kind):
+            return ["none", tag]
         if isinstance(change, Put):
-            return ["put", tag, version, codecs.fields_data(kind, change.names, change.values)]
+            return ["put", tag, version, self._put(change)]
         if isinstance(change, Dropped):
             return ["drop", tag]
         return ["edit", tag, version, [self._edit(kind, edit) for edit in change.edits]]
+
+    def _put(self, change: Put) -> JsonObject:
+        held = [(name, value) for name, value in zip(change.names, change.values, strict=True) if value is not ABSENT]
+        return self._codecs.fields_data(change.component, [name for name, _ in held], [value for _, value in held])
 
     def _edit(self, kind: type, edit: Edit) -> list[Any]:
         codecs, name = self._codecs, edit.field
         if isinstance(edit, Grown):
             return ["grow", name, edit.kept, codecs.tail_data(kind, name, edit.tail)]
         if isinstance(edit, Merged):
-            return ["merge", name, codecs.items_data(kind, name, edit.items), list(edit.gone)]
+            return ["merge", name, codecs.items_data(kind, name, edit.items), [codecs.key_data(key) for key in edit.gone]]
         return ["set", name, codecs.field_data(kind, name, edit.value)]
 
     # Reading
@@ -141,7 +164,7 @@ class FactCodec:
 
     def read(self, facts: Iterable[FactData], epoch: int) -> Iterator[Envelope]:
         """Facts as they were told, one by one. An event of a type that is not known is an `UnknownEvent`."""
-        deltas: dict[tuple[int | None, int, int, int], DeltaReader] = {}
+        deltas: dict[int | None, tuple[_Attempt, DeltaReader]] = {}
         for fact in facts:
             for index, payload in enumerate(self._payloads(fact, deltas)):
                 yield Envelope(
@@ -150,11 +173,14 @@ class FactCodec:
                     EventKind(fact.kind), fact.type, fact.version, fact.time, payload,
                 )  # fmt: skip
 
-    def _payloads(self, fact: FactData, deltas: dict[tuple[int | None, int, int, int], DeltaReader]) -> list[object]:
+    def _payloads(self, fact: FactData, deltas: dict[int | None, tuple[_Attempt, DeltaReader]]) -> list[object]:
         entity = EntityId(fact.entity or 0)
         if fact.type == StreamDeltaEvent.__name__ and isinstance(fact.data, list):
-            reader = deltas.setdefault((fact.entity, fact.run, fact.turn, fact.attempt), DeltaReader())
-            return [StreamDeltaEvent(entity, delta) for delta in reader.read(cast("list[Any]", fact.data))]
+            attempt = (fact.run, fact.turn, fact.attempt)
+            known = deltas.get(fact.entity)
+            if known is None or known[0] != attempt:
+                known = deltas[fact.entity] = (attempt, DeltaReader())
+            return [StreamDeltaEvent(entity, delta) for delta in known[1].read(fact.data)]
         if fact.count > 1 or isinstance(fact.data, list):
             return [self._codecs.decode_event(fact.type, fact.version, data) for data in fact.data]
         if fact.data is None and fact.change is not None:
@@ -167,10 +193,8 @@ class FactCodec:
                 return ComponentAdded(entity, self._codecs.decode_component(tag, version, fields))
             case ["edit", _, _, [["grow", _, _, [message]]]] if fact.type == MessageAppended.__name__:
                 return MessageAppended(entity, message_from_data(message))
-            case ["edit", tag, *_]:
-                return ComponentChanged(entity, ComponentNamed(tag))
             case _:
-                return ComponentRemoved(entity, ComponentNamed(change[1]))
+                return _NAMED.get(fact.type, ComponentChanged)(entity, ComponentNamed(change[1]))
 
 
 def _is_appended(change: Change | None, event: MessageAppended) -> bool:

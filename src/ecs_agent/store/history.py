@@ -11,13 +11,13 @@ from ecs_agent.core.checkpoint import Checkpoint, SavedRow
 from ecs_agent.core.events import JournalFailed
 from ecs_agent.core.log import Burst, Entry, Envelope
 from ecs_agent.core.state import State
-from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError
+from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError, StoreInUseError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Frame, JournalEngine
 from ecs_agent.store.facts import FactCodec, FactData
 from ecs_agent.store.journal import Durability, Journal
 from ecs_agent.store.rebuild import WorldData
-from ecs_agent.store.versions import Versions
+from ecs_agent.store.versions import Versions, whole_snapshot
 from ecs_agent.types import EntityId
 
 
@@ -39,6 +39,7 @@ class History(Journal):
         self._seed = ""
         self._older: list[tuple[int, str]] = []
         self._is_over = False
+        self._noted = 0
         super().__init__(engine, self._encoded, self._decoded, durability=durability)
 
     # Facts
@@ -57,7 +58,9 @@ class History(Journal):
         facts = [self._facts.write(entry) for entry in entries]
         data = self._facts.encode(facts)
         for fact in facts:
-            self._versions.note(fact)
+            if fact.pos >= self._noted:  # what holds a fact that is no data is encoded more than once, to find it
+                self._versions.note(fact)
+                self._noted = fact.pos + fact.count
         if self._versions.due and self._state is not None:
             self._snapshot_soon()
         return data
@@ -128,6 +131,19 @@ class History(Journal):
         ]
         return saved
 
+    def adopt(self, state: State) -> None:
+        """Have a new store begin with a world that comes from elsewhere.
+
+        Raises:
+            StoreInUseError: it is not new.
+            UnsavableError: a component holds what is no data.
+        """
+        if self.head.next_pos or "seed" in self.head.meta:
+            raise StoreInUseError("this store holds a world already; give the path of a new one")
+        self._state, self._seed = state, state.seed
+        self._engine.write([], whole_snapshot(state, self._codecs, 0))
+        self._engine.put_meta({"seed": state.seed})
+
     def renew(self, state: State) -> None:
         """Write components that were stored in an older version anew, so that what follows changes the new one."""
         for entity, tag in self._older:
@@ -188,11 +204,9 @@ class History(Journal):
     def _stored(self, from_pos: int, to_pos: int | None = None) -> Iterator[FactData]:
         """Facts as data, from those that hold a position on."""
         self.flush()
-        waiting = [frame for frame in self._waiting if frame.end > from_pos]
-        stored_end = self._waiting[0].first_pos if self._waiting else self._flushed
-        if to_pos is not None:
-            stored_end = min(stored_end, to_pos)
-            waiting = [frame for frame in waiting if frame.first_pos < to_pos]
+        end = self.next_pos if to_pos is None else to_pos
+        waiting = [frame for frame in self._backlog.frames if from_pos < frame.end and frame.first_pos < end]
+        stored_end = min([end, *[frame.first_pos for frame in waiting[:1]]])
         for frame in chain(self._engine.frames(from_pos, stored_end), waiting):
             yield from self._facts.decode(frame.data)
 

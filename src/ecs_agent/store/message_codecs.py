@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, get_args
 
-from ecs_agent.store.value_codec import Misfits, ValueCodec, read_items, write_items
+from ecs_agent.store.value_codec import Misfits, ValueCodec, is_a, read_items, write_items
 from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.message_data import (
@@ -72,8 +72,7 @@ def _messages(message: ValueCodec, misfits: Misfits) -> ValueCodec:
     """Conversations are most of what a world holds, so they are read and written in one go."""
 
     def write(value: Any) -> Any:
-        kind: type[Any] = type(value)
-        if kind is not list:
+        if not is_a(value, list):
             return misfits.write(value)
         try:
             if _ONLY_MESSAGES.issuperset(map(type, value)):
@@ -97,8 +96,7 @@ def _deltas(misfits: Misfits) -> ValueCodec:
     """One element for each delta; but their calls are written by the fragments that stand before them in the list."""
 
     def write(value: Any) -> Any:
-        kind: type[Any] = type(value)
-        if kind is not list:
+        if not is_a(value, list):
             return misfits.write(value)
         writer = DeltaWriter()
         return write_items(lambda each: writer.write_one(each) if type(each) is StreamDelta else misfits.write(each), value)

@@ -14,12 +14,14 @@ from ecs_agent.core import Clock, World
 from ecs_agent.core.loading import load
 from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.store.codecs import Codecs, Registration
+from ecs_agent.store.document import checkpoint_of, read_document
 from ecs_agent.store.engine import JournalEngine
 from ecs_agent.store.history import History
 from ecs_agent.store.journal import Durability
 from ecs_agent.store.memory_engine import MemoryEngine
 from ecs_agent.store.references import References
-from ecs_agent.store.sqlite_engine import SqliteEngine
+from ecs_agent.store.sqlite_engine import SqliteEngine, Synchronous
+from ecs_agent.types import JsonObject
 
 Providers: TypeAlias = Sequence[ProviderLike] | Mapping[str, ProviderLike]
 Tools: TypeAlias = Sequence[Callable[..., object]] | Mapping[str, Callable[..., object]]
@@ -48,12 +50,13 @@ def open_world(
     components: Iterable[type | Registration] = (),
     systems: Iterable[object] | None = None,
     durability: Durability = "turn",
-    synchronous: str = "NORMAL",
+    synchronous: Synchronous = "NORMAL",
     clock: Clock | None = None,
     rng: Random | None = None,
     checked: bool = False,
     engine: JournalEngine | None = None,
     snapshot_every: int = SNAPSHOT_EVERY,
+    document: str | Path | JsonObject | None = None,
 ) -> World:
     """A world in a file: made if there is none, else as it was when its process ended. Reading blocks; do it before agents run.
 
@@ -77,6 +80,7 @@ def open_world(
         checked: as of `World`.
         engine: another place to keep it than a file of sqlite.
         snapshot_every: facts between snapshots.
+        document: what a new store begins with: a world that `WorldSerializer` saved, or the path of its file.
 
     Raises:
         MissingReferencesError: saved agents name providers or tools that were not given; the message lists them.
@@ -91,19 +95,24 @@ def open_world(
     history = History(engine, codecs, durability=durability, snapshot_every=snapshot_every)
     try:
         world = World(history, clock, rng=rng, checked=checked)
-        saved = history.begin(world.state)
+        saved = history.begin(world.state) if document is None else checkpoint_of(_read(document), codecs)
         references.check()
         if saved is not None:
             load(world.state, saved)
+        if document is not None:
+            history.adopt(world.state)
     except BaseException:
         history.abandon()
         raise
+    for system in systems if systems is not None else ():
+        world.register_system(system)
     if systems is None:
         install(world)
-    else:
-        for system in systems:
-            world.register_system(system)
-    if saved is not None:
+    if saved is not None and document is None:
         history.renew(world.state)
         world.report(WorldRestored(history.epoch, saved.pos, tuple(codecs.unknown)))
     return world
+
+
+def _read(document: str | Path | JsonObject) -> object:
+    return document if isinstance(document, dict) else read_document(document)

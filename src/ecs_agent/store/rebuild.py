@@ -18,7 +18,7 @@ from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Snapshot, Version
 from ecs_agent.store.facts import ChangeData, FactData
-from ecs_agent.store.values import loads
+from ecs_agent.store.json_text import loads
 from ecs_agent.store.versions import ENTITY
 from ecs_agent.streaming.delta_data import DeltaReader
 from ecs_agent.types import EntityId, JsonObject
@@ -147,7 +147,8 @@ class WorldData:
     def row(self, entity: int, codecs: Codecs) -> SavedRow:
         """One entity, its components decoded."""
         data = self.entities[entity]
-        components = tuple([_decoded(entity, tag, component, codecs) for tag, component in data.components.items()])
+        codecs.references.used_by(entity)
+        components = tuple([_decoded(tag, component, codecs) for tag, component in data.components.items()])
         return SavedRow(EntityId(entity), data.place, data.spawned, data.seq, data.sent, data.run, data.turn, data.attempt, components)
 
 
@@ -175,6 +176,8 @@ def _apply(components: dict[str, ComponentData], change: ChangeData, data: Any, 
         components[tag] = ComponentData(change[2], dict(change[3]))
     elif operation == "drop":
         components.pop(tag, None)
+    elif operation == "none":
+        pass
     elif operation == "add":
         components[tag].bursts.append((change[2], data, count))
     else:
@@ -202,10 +205,10 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
         merged.update(edit[2])
 
 
-def _decoded(entity: int, tag: str, data: ComponentData, codecs: Codecs) -> object:
+def _decoded(tag: str, data: ComponentData, codecs: Codecs) -> object:
     component = codecs.decode_component(tag, data.version, data.fields)
     if data.bursts and isinstance(component, Gatherer):
-        reader = DeltaReader()
+        reader = DeltaReader(getattr(component, "deltas", ()))
         for at, items, count in data.bursts:
             component.add(reader.read(items)[:count], at)
     return component

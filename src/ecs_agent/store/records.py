@@ -150,9 +150,9 @@ def _hints_one_by_one(kind: type[Any]) -> dict[str, Any]:
     return hints
 
 
-def is_record(kind: Any) -> bool:
+def is_record(kind: type[Any]) -> bool:
     """Whether a class has named fields: a dataclass, a struct or a named tuple."""
-    return isinstance(kind, type) and (dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct) or is_named_tuple(kind))
+    return is_named_tuple(kind) or issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind)
 
 
 def is_named_tuple(kind: type[Any]) -> bool:

@@ -51,10 +51,7 @@ class References:
 
     def _give_providers(self, providers: Providers) -> None:
         if isinstance(providers, Mapping):
-            for name, provider in providers.items():
-                self._providers[name] = provider
-                self._names.setdefault(id(provider), name)
-                self._met.append(provider)
+            self._give_named(providers)
             return
         given = _distinct(providers)
         names = [_own_name(provider) for provider in given]
@@ -62,10 +59,16 @@ class References:
         for provider, name in zip(given, names, strict=True):
             exact = self._exact_name(provider)
             self._met.append(provider)
-            self._names[id(provider)] = exact if name is None or name in self._ambiguous else name
+            self._names[id(provider)] = name if name is not None and name not in self._ambiguous else exact
             self._providers.setdefault(exact, provider)
         for provider in given:
             self._providers[self._names[id(provider)]] = provider
+
+    def _give_named(self, providers: Mapping[str, ProviderLike]) -> None:
+        for name, provider in providers.items():
+            self._providers[name] = provider
+            self._names.setdefault(id(provider), name)
+            self._met.append(provider)
 
     def _give_tools(self, tools: Tools) -> None:
         pairs = tools.items() if isinstance(tools, Mapping) else [(_tool_name(tool), tool) for tool in _distinct(tools)]

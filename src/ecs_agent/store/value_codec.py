@@ -69,6 +69,11 @@ def held(data: Any) -> Any:
     return data["$any"] if is_object(data) and data.keys() == {"$any"} else data
 
 
+def is_a(value: Any, kind: type) -> bool:
+    """Whether a value is of exactly that type; whatever else a subclass of it holds would be lost."""
+    return type(value) is kind
+
+
 def kind_of(data: object) -> str:
     """How a message calls a value."""
     return "nothing" if data is None else f"a {type(data).__name__}"

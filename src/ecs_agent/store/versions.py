@@ -15,7 +15,7 @@ from ecs_agent.core.state import State
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Snapshot, Version
 from ecs_agent.store.facts import ChangeData, FactData
-from ecs_agent.store.values import dumps
+from ecs_agent.store.json_text import dumps
 from ecs_agent.types import EntityId
 
 SHORT: Final = 32
@@ -50,7 +50,7 @@ class Versions:
         if fact.type == EntityDeleted.__name__:
             for key in [key for key in self._changes if key[0] == fact.entity]:
                 del self._changes[key]
-        elif change is not None:
+        elif change is not None and change[0] != "none":
             changes = self._changes.setdefault((fact.entity, change[1]), [])
             if change[0] in ("put", "drop"):
                 changes.clear()
@@ -66,20 +66,13 @@ class Versions:
         versions: list[Version] = []
         for entity in self._entities:
             row = state.rows.get(EntityId(entity))
-            versions.append(self._entity(entity, row, pos))
+            versions.append(Version(entity, ENTITY, 1, pos, None) if row is None else _numbers(row, pos))
         for (entity, tag), changes in self._changes.items():
             row = state.rows.get(EntityId(entity))
             if row is not None:
                 versions.append(self._component(row, tag, changes, pos))
         self._changes, self._entities, self._facts = {}, {}, 0
-        return Snapshot(pos, dumps({"roots": state.roots, "next_id": state.ids.upcoming, "sent": state.sent}), versions)
-
-    def _entity(self, entity: int, row: Row | None, pos: int) -> Version:
-        if row is None:
-            return Version(entity, ENTITY, 1, pos, None)
-        label = row.label
-        numbers = [row.place, row.spawned, row.seq, row.sent, label.run, label.turn, label.attempt]
-        return Version(entity, ENTITY, 1, pos, dumps(numbers))
+        return Snapshot(pos, _counts(state), versions)
 
     def _component(self, row: Row, tag: str, changes: list[ChangeData], pos: int) -> Version:
         if changes[-1][0] == "drop":
@@ -88,6 +81,31 @@ class Versions:
             return Version(row.id, tag, 1, pos, dumps(changes), adds=changes[0][0] != "put")
         component = next(held for kind, held in row.components.items() if self._codecs.tag_of(kind)[0] == tag)
         return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.encode_component(component)]]))
+
+
+def whole_snapshot(state: State, codecs: Codecs, pos: int) -> Snapshot:
+    """All there is, for a store that begins with it.
+
+    Raises:
+        UnsavableError: a component holds what is no data.
+    """
+    versions: list[Version] = []
+    for row in state.rows.values():
+        versions.append(_numbers(row, pos))
+        for kind, component in row.components.items():
+            if not codecs.is_transient(kind):
+                tag, version, fields = codecs.encode_component(component)
+                versions.append(Version(row.id, tag, version, pos, dumps([["put", tag, version, fields]])))
+    return Snapshot(pos, _counts(state), versions)
+
+
+def _counts(state: State) -> bytes:
+    return dumps({"roots": state.roots, "next_id": state.ids.upcoming, "sent": state.sent})
+
+
+def _numbers(row: Row, pos: int) -> Version:
+    label = row.label
+    return Version(row.id, ENTITY, 1, pos, dumps([row.place, row.spawned, row.seq, row.sent, label.run, label.turn, label.attempt]))
 
 
 def _is_long(change: ChangeData) -> bool:
