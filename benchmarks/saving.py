@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,16 @@ from ecs_agent import World, append_message
 from ecs_agent.components import ConversationComponent
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import open_world
-from ecs_agent.types import EntityId, Message
+from ecs_agent.types import EntityId, Message, TextPart
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A message as it is for the floor: as many objects as one of ours."""
+
+    role: str
+    parts: tuple[TextPart, ...]
+
 
 ROUNDS = 7
 TEXT = "This is a message of an ordinary length, as people and models write them; it has some sixteen words."
@@ -42,13 +52,14 @@ def save_and_load(agents: int, messages: int) -> list[Row]:
     world = World()
     for _ in range(agents):
         world.spawn(ConversationComponent([Message("user" if number % 2 == 0 else "assistant", TEXT) for number in range(messages)], messages))
-    plain = [[{"role": "user" if number % 2 == 0 else "assistant", "content": TEXT} for number in range(messages)] for _ in range(agents)]
+    plain = [[Said("user" if number % 2 == 0 else "assistant", (TextPart(TEXT),)) for number in range(messages)] for _ in range(agents)]
+    decode = msgspec.json.Decoder(list[list[Said]]).decode
     name = f"{{}} {agents:,} agents of {messages} messages"
     with tempfile.TemporaryDirectory() as folder:
         ours, floor = Path(folder) / "world.json", Path(folder) / "plain.json"
         pairs = {
             "save": (lambda: WorldSerializer.save(world, ours), lambda: floor.write_bytes(msgspec.json.encode(plain))),
-            "load": (lambda: WorldSerializer.load(ours), lambda: msgspec.json.decode(floor.read_bytes())),
+            "load": (lambda: WorldSerializer.load(ours), lambda: decode(floor.read_bytes())),
         }
         rows: list[Row] = []
         for what, (own, bare) in pairs.items():

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from ecs_agent.agent import install
 from ecs_agent.core import World
+from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.loading import load
 from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.store.codecs import Codecs, Registration
@@ -56,10 +57,11 @@ class WorldSerializer:
             StoreFormatError: this is no saved world, a damaged one, or one of a newer version.
         """
         references = References(providers=providers, tools=tool_handlers)
-        saved = checkpoint_of(data, Codecs(components, references=references))
-        references.check()
         world = World()
-        load(world.state, saved)
+        with paused_gc():
+            saved = checkpoint_of(data, Codecs(components, references=references))
+            references.check()
+            load(world.state, saved)
         install(world)
         return world
 
@@ -88,5 +90,6 @@ class WorldSerializer:
             MissingReferencesError: providers or tools are missing.
             StoreFormatError: it holds no saved world.
         """
-        document = read_document(path)
+        with paused_gc():
+            document = read_document(path)
         return WorldSerializer.from_dict(document if isinstance(document, dict) else {}, providers, tool_handlers, components=components)

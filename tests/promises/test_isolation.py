@@ -12,6 +12,7 @@ from ecs_agent.components import ConversationComponent
 from ecs_agent.core import EndReason, Entity, MemoryLog
 from ecs_agent.providers import FakeProvider
 from ecs_agent.systems import history_problems
+from ecs_agent.systems.invariants import check_world
 from ecs_agent.testing import run
 from ecs_agent.types import Message
 
@@ -22,7 +23,8 @@ DEADLINE = 300.0
 async def _crew(failing: dict[str, Any]) -> tuple[list[Agent], dict[str, Agent], World, Any]:
     """Ninety that work, with the failing ones in their midst; ids differ between the two runs, so nobody is known by its own."""
     world = new_world()
-    world.state.log = MemoryLog(1_000_000)
+    world.state.log = log = MemoryLog(1_000_000)
+    log.keeps_changes = True
     good, bad = [], {}
     names = list(failing)
     for number in range(HEALTHY):
@@ -63,6 +65,7 @@ def test_ninety_agents_do_exactly_what_they_do_without_the_ten_that_fail() -> No
         }
         errors = {name for name, agent in failed.items() if agent.entity in result.errors}
         assert errors == {"the stream breaks", "the provider exits", "the provider cancels", "a tool cancels", "a system explodes"}
+        assert check_world(world) == check_world(calm) == []
         await world.aclose()
         await calm.aclose()
 

@@ -35,14 +35,14 @@ SILENCE = 5.0
 
 
 @tool
-async def look_up(a: Any = None, b: Any = None, städte: Any = None) -> str:
+async def look_up(a: Any = None, b: Any = None, städte: Any = None) -> str:  # noqa: PLC2401 - the scripts draw it
     """Takes a moment."""
     await asyncio.sleep(0.01)
     return "found"
 
 
 @tool(idempotent=True)
-async def add(a: Any = None, b: Any = None, städte: Any = None) -> str:
+async def add(a: Any = None, b: Any = None, städte: Any = None) -> str:  # noqa: PLC2401
     """Takes no time."""
     return "added"
 
@@ -61,7 +61,9 @@ def healthy(text: str) -> tuple[Script, FaultPlan]:
 def text_that_breaks(draw: Random) -> tuple[Script, FaultPlan]:
     """An answer of text that is cut somewhere; what most drops look like, and what can be continued."""
     words = " ".join(draw.choices(["once", "upon", "a", "time", "naïve", "漢字"], k=draw.randint(4, 20)))
-    plan = FaultPlan(draw.randrange(1000), by=draw.choice(["word", "character"]), cut_after=draw.randint(0, 12), end=draw.choice(["eof", "reset", "stall"]))
+    plan = FaultPlan(
+        draw.randrange(1000), by=draw.choice(["word", "character"]), cut_after=draw.randint(0, 12), end=draw.choice(["eof", "reset", "stall"])
+    )
     return Script(words, usage=Usage(3, 9, 12)), plan
 
 
@@ -80,7 +82,9 @@ def servers(seed: int, asked: Asked) -> list[OpenAIProvider]:
 
     can = [Capabilities(prefill=draw.random() < 0.5, continuation=draw.random() < 0.8) for _ in range(2)]
     return [
-        OpenAIProvider("k", ScriptedTransport.base_url, f"model-{number}", transport=ScriptedTransport([reply]), read_timeout=SILENCE, capabilities=can[number])
+        OpenAIProvider(
+            "k", ScriptedTransport.base_url, f"model-{number}", transport=ScriptedTransport([reply]), read_timeout=SILENCE, capabilities=can[number]
+        )
         for number in range(2)
     ]
 

@@ -74,7 +74,7 @@ class Engine(MemoryEngine):
 
     def __init__(self, *, blocks: bool = True) -> None:
         super().__init__()
-        self.blocks = blocks  # type: ignore[misc]
+        self.blocks = blocks
         self.writes: list[tuple[list[Frame], Snapshot | None]] = []
         self.errors: list[Exception] = []
         self.attempts = 0

@@ -346,7 +346,7 @@ def test_a_snapshot_is_stored_with_the_facts_before_it(engine: Engine) -> None:
             add(log, 3)
             log.save(Snapshot(3, b"", [Version(1, "A", 1, 3, b"y", adds=True)]))
             await log.commit()
-            assert [kept for _, kept in engine.writes if kept is not None][0] == snapshot
+            assert next(kept for _, kept in engine.writes if kept is not None) == snapshot
             assert engine.snapshot_at(2) == snapshot
             found = engine.snapshot_at(3)
             assert found is not None

@@ -26,7 +26,7 @@ VERSION_1 = f"""
     INSERT INTO head VALUES (1, 3, 4711);
     INSERT INTO meta VALUES ('seed', '7');
     INSERT INTO frames VALUES (0, 2, 2, 1000, {zlib.crc32(b'["a", "b"]', zlib.crc32(b"(0, 2, 2, 1000)"))}, CAST('["a", "b"]' AS BLOB));
-    INSERT INTO snapshots VALUES (1, 2, {zlib.crc32(b"{{}}", zlib.crc32(b"(1, 2)"))}, CAST('{{}}' AS BLOB));
+    INSERT INTO snapshots VALUES (1, 2, {zlib.crc32(b"[]", zlib.crc32(b"(1, 2)"))}, CAST('[]' AS BLOB));
     INSERT INTO versions VALUES (5, 'Note', 1, 0, 4, 2, {zlib.crc32(b"[1]", zlib.crc32(b"(5, 0, 4, 2)Note"))}, CAST('[1]' AS BLOB));
     PRAGMA application_id = {APPLICATION_ID};
     PRAGMA user_version = 1;
@@ -45,7 +45,7 @@ def test_a_store_of_version_1_can_be_read_and_written(path: Path) -> None:
     engine = SqliteEngine(path)
     assert engine.open() == Head(3, 2, {"seed": "7"})
     assert list(engine.frames()) == [Frame(0, 2, 2, 1000, b'["a", "b"]')]
-    assert engine.snapshot_at(2) == Snapshot(2, b"{}", [Version(5, "Note", 4, 2, b"[1]")])
+    assert engine.snapshot_at(2) == Snapshot(2, b"[]", [Version(5, "Note", 4, 2, b"[1]")])
     engine.write([Frame(2, 1, 3, 0, b"")], Snapshot(3, b"", [Version(5, "Note", 4, 3, b"[2]", adds=True)]))
     engine.close()
 

@@ -391,9 +391,10 @@ def test_a_reader_sees_what_a_writer_has_written_and_takes_nothing_from_it(path:
     for pos in range(3):
         engine.write(frames(1, start=pos))
         assert len(list(reader.frames())) == pos + 1
-    for attempt in (lambda: reader.write(frames(1, start=3)), lambda: reader.put_meta({"a": "b"})):
-        with pytest.raises(JournalError, match="opened for reading only"):
-            attempt()
+    with pytest.raises(JournalError, match="opened for reading only"):
+        reader.write(frames(1, start=3))
+    with pytest.raises(JournalError, match="opened for reading only"):
+        reader.put_meta({"a": "b"})
     reader.close()
     engine.close()
     assert engine.open().epoch == 1

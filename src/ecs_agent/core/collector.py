@@ -35,3 +35,15 @@ def tuned_gc() -> Generator[None]:
         gc.set_threshold(*before)
         if mine:
             gc.unfreeze()
+
+
+@contextmanager
+def paused_gc() -> Generator[None]:
+    """No collection meanwhile: for code that makes a great many objects, all of which stay, so that looking for garbage among them is in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -25,8 +25,7 @@ _WORD: Final = re.compile(r"\w+")
 def distance(recorded: JsonObject, asked: JsonObject) -> tuple[int, int]:
     """How many lines of them differ, and how many words in these lines."""
     lines, others = Counter(request_lines(recorded)), Counter(request_lines(asked))
-    mine, theirs = lines - others, others - lines
-    return mine.total() + theirs.total(), _different(_words(mine), _words(theirs))
+    return _different(lines, others), _different(_words(lines - others), _words(others - lines))
 
 
 def _different(one: Counter[str], other: Counter[str]) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 from ecs_agent.components import ToolRegistryComponent
+from ecs_agent.core.component import field_names
 from ecs_agent.errors import StoreFormatError, UnsavableError
 from ecs_agent.store.any_value import AnyValues
 from ecs_agent.store.live_objects import live_objects, tool_at
@@ -324,8 +325,8 @@ def _reading(tag: str, read: Callable[[], object]) -> object:
 
 
 def _version_of(kind: type[Any]) -> int:
-    version = getattr(kind, "version", 1)
-    return version if type(version) is int and "version" not in getattr(kind, "__dataclass_fields__", ()) else 1
+    version = getattr(kind, "version", 1)  # of the class; that of a field is its default
+    return version if type(version) is int and "version" not in field_names(kind) else 1
 
 
 def _full_name(kind: type[Any]) -> str:

@@ -12,6 +12,7 @@ from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.plain_data import plain_key, written_key
 
 _ONLY_TEXT: Final = frozenset({str})
+_FACTORIES: Final[dict[object, type[Any]]] = {kind: kind for kind in (list, dict, set, int, float, str, bool, tuple, frozenset, deque)}
 
 
 def list_codec(element: ValueCodec, is_sequence: bool, misfits: Misfits) -> ValueCodec:
@@ -113,7 +114,7 @@ def dict_codec(kind: type, key: ValueCodec, at_key: Callable[[str], ValueCodec],
         kind: dict, or a subclass of it of the standard library.
         key: of the keys that are no strings.
         at_key: of the value under a key.
-        factory: the type that makes the values of a `defaultdict`.
+        factory: the type of the values, which makes those of a `defaultdict`.
         misfits: for other values.
     """
     kinds = {dict, kind}
@@ -136,7 +137,7 @@ def dict_codec(kind: type, key: ValueCodec, at_key: Callable[[str], ValueCodec],
 
     def made(items: list[tuple[Any, Any]]) -> Any:
         if kind is defaultdict:
-            return defaultdict(factory if isinstance(factory, type) else None, items)
+            return defaultdict(_FACTORIES.get(factory), items)
         return OrderedDict(items) if kind is OrderedDict else dict(items)
 
     return ValueCodec("dict", "dict", lambda held: type(held) in kinds, write, read, None, at_key)

@@ -1,23 +1,12 @@
 """Facts as data: what stands in a frame of a journal, and what becomes of it when it is read.
 
-A frame is a JSON array of facts, each an array of its fields in the order of `FactData`. A change is one of
-
-    ["put", tag, version, fields]          a component came, or took another's place
-    ["edit", tag, version, edits]          fields of it changed; an edit is one of
-        ["set", field, value]                  another value
-        ["grow", field, kept, tail]            the first `kept` elements of the list, and `tail` behind them
-        ["merge", field, items, gone]          items of a dictionary were set, and keys removed
-    ["drop", tag]                          it was removed
-    ["none", tag]                          whatever happened to it: components of its type are never written
-    ["add", tag, at]                       it took in the items of this burst, `at` on the World's monotonic clock
-
 What an event says that its change says as well is written once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -27,38 +16,19 @@ from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRem
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
+from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import dumps, loads
+from ecs_agent.store.segments import Segment, expanded
 from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
 from ecs_agent.streaming.message_data import message_from_data
 from ecs_agent.systems.conversation import MessageAppended
-from ecs_agent.types import EntityId, JsonObject, StreamDelta, StreamDeltaEvent
-
-ChangeData: TypeAlias = list[Any]
+from ecs_agent.types import EntityId, JsonObject, StreamDeltaEvent
 
 _Attempt: TypeAlias = tuple[int, int, int]
 
 _TOLD_BY_CHANGE: Final = (ComponentAdded, ComponentChanged, ComponentRemoved)
 
 _NAMED: Final = {kind.__name__: kind for kind in _TOLD_BY_CHANGE}
-
-
-class FactData(msgspec.Struct, frozen=True, array_like=True):
-    """A fact, or a burst of `count` facts, as it is stored. `data` is the event's; of a burst, its items."""
-
-    pos: int
-    count: int
-    entity: int | None
-    seq: int
-    run: int
-    turn: int
-    attempt: int
-    parent: int | None
-    kind: str
-    type: str
-    version: int
-    time: int
-    data: Any = None
-    change: ChangeData | None = None
 
 
 class ComponentNamed(msgspec.Struct, frozen=True):
@@ -81,26 +51,43 @@ class FactCodec:
 
     # Writing
 
-    def write(self, entry: Entry) -> FactData:
-        """One entry as data.
+    def write(self, entries: Iterable[Entry]) -> list[FactData]:
+        """Entries as data, in order; the pieces of an answer that are among them stand together.
 
         Raises:
-            UnsavableError: something in it is no data.
+            UnsavableError: something in them is no data.
         """
+        written: list[FactData | Segment] = []
+        segments: dict[EntityId | None, Segment] = {}
+        for entry in entries:
+            if type(entry) is Burst and entry.make is StreamDeltaEvent:
+                segment = segments.get(entry.entity)
+                if segment is None or not segment.takes(entry):
+                    segment = segments[entry.entity] = Segment(entry, self._tag(entry.into), self._writer(entry))
+                    written.append(segment)
+                segment.add(entry)
+            else:
+                segments.pop(entry.entity, None)
+                written.append(self._write(entry))
+        return [each.fact() if isinstance(each, Segment) else each for each in written]
+
+    def _write(self, entry: Entry) -> FactData:
         data, change = self._burst(entry) if isinstance(entry, Burst) else self._fact(entry)
         return FactData(
             entry.pos, entry.count, entry.entity, entry.seq, entry.run, entry.turn, entry.attempt, entry.parent,
             entry.kind.value, entry.type, entry.version, entry.time, data, change,
         )  # fmt: skip
 
+    def _tag(self, kind: type | None) -> str | None:
+        return None if kind is None or self._codecs.is_transient(kind) else self._codecs.tag_of(kind)[0]
+
     def encode(self, facts: Sequence[FactData]) -> bytes:
         """A frame."""
         return dumps(facts)
 
     def _burst(self, burst: Burst) -> tuple[Any, ChangeData | None]:
-        change = None if burst.into is None else ["add", self._codecs.tag_of(burst.into)[0], burst.at]
-        if burst.event_type is StreamDeltaEvent:
-            return self._writer(burst).write(cast("Sequence[StreamDelta]", burst.items)), change
+        tag = self._tag(burst.into)
+        change = None if tag is None else ["add", tag, burst.at]
         return [self._codecs.encode_event(event)[1] for event in burst.payloads()], change
 
     def _writer(self, burst: Burst) -> DeltaWriter:
@@ -154,13 +141,13 @@ class FactCodec:
             StoreFormatError: it is damaged.
         """
         try:
-            return self._reader.decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # text with half surrogate pairs, which only the standard library reads; or damage
-        try:
-            return msgspec.convert(loads(frame), list[FactData])
-        except msgspec.ValidationError as error:
-            raise StoreFormatError(f"a frame of the journal is damaged: {error}") from None
+            facts = self._reader.decode(frame)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # text with half surrogate pairs, which only the standard library reads; or damage
+            try:
+                facts = msgspec.convert(loads(frame), list[FactData])
+            except msgspec.ValidationError as error:
+                raise StoreFormatError(f"a frame of the journal is damaged: {error}") from None
+        return expanded(facts)
 
     def read(self, facts: Iterable[FactData], epoch: int) -> Iterator[Envelope]:
         """Facts as they were told, one by one. An event of a type that is not known is an `UnknownEvent`."""

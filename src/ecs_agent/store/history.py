@@ -8,13 +8,15 @@ from itertools import chain, groupby
 from operator import attrgetter
 
 from ecs_agent.core.checkpoint import Checkpoint, SavedRow
+from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.events import JournalFailed
 from ecs_agent.core.log import Burst, Entry, Envelope
 from ecs_agent.core.state import State
 from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError, StoreInUseError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Frame, JournalEngine
-from ecs_agent.store.facts import FactCodec, FactData
+from ecs_agent.store.fact_data import FactData
+from ecs_agent.store.facts import FactCodec
 from ecs_agent.store.journal import Durability, Journal
 from ecs_agent.store.rebuild import WorldData
 from ecs_agent.store.versions import Versions, whole_snapshot
@@ -55,12 +57,13 @@ class History(Journal):
             super().extend(burst)
 
     def _encoded(self, entries: Sequence[Entry]) -> bytes:
-        facts = [self._facts.write(entry) for entry in entries]
-        data = self._facts.encode(facts)
+        with paused_gc():
+            facts = self._facts.write(entries)
+            data = self._facts.encode(facts)
         for fact in facts:
             if fact.pos >= self._noted:  # what holds a fact that is no data is encoded more than once, to find it
                 self._versions.note(fact)
-                self._noted = fact.pos + fact.count
+        self._noted = max(self._noted, entries[-1].pos + entries[-1].count)  # of the batch: a segment stands before facts that its pieces surround
         if self._versions.due and self._state is not None:
             self._snapshot_soon()
         return data
@@ -120,7 +123,8 @@ class History(Journal):
             self._engine.put_meta({"seed": state.seed})
             return None
         self._seed = seed
-        data = self._data(self.next_pos)
+        data = self._begun(self.next_pos)
+        data.fold(self._noting(data.pos), self.next_pos)
         saved = data.checkpoint(self._codecs)
         self._older = [
             (row.id, tag)
@@ -130,6 +134,13 @@ class History(Journal):
             if data.entities[row.id].components[tag].version != version
         ]
         return saved
+
+    def _noting(self, from_pos: int) -> Iterator[FactData]:
+        """What is stored behind the newest snapshot. It belongs into the next one, as what comes from now on does."""
+        for fact in self._stored(from_pos):
+            if fact.pos >= from_pos:
+                self._versions.note(fact)
+            yield fact
 
     def adopt(self, state: State) -> None:
         """Have a new store begin with a world that comes from elsewhere.

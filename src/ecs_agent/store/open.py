@@ -11,6 +11,7 @@ import msgspec
 
 from ecs_agent.agent import install
 from ecs_agent.core import Clock, World
+from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.loading import load
 from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.store.codecs import Codecs, Registration
@@ -95,10 +96,11 @@ def open_world(
     history = History(engine, codecs, durability=durability, snapshot_every=snapshot_every)
     try:
         world = World(history, clock, rng=rng, checked=checked)
-        saved = history.begin(world.state) if document is None else checkpoint_of(_read(document), codecs)
-        references.check()
-        if saved is not None:
-            load(world.state, saved)
+        with paused_gc():
+            saved = history.begin(world.state) if document is None else checkpoint_of(_read(document), codecs)
+            references.check()
+            if saved is not None:
+                load(world.state, saved)
         if document is not None:
             history.adopt(world.state)
     except BaseException:

@@ -17,8 +17,9 @@ from ecs_agent.core.log import Gatherer
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Snapshot, Version
-from ecs_agent.store.facts import ChangeData, FactData
+from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import loads
+from ecs_agent.store.segments import deltas_data
 from ecs_agent.store.versions import ENTITY
 from ecs_agent.streaming.delta_data import DeltaReader
 from ecs_agent.types import EntityId, JsonObject
@@ -83,12 +84,17 @@ class WorldData:
         entity, tag = version.entity, version.tag
         if version.data is None:
             return
-        held = self.entities.setdefault(entity, EntityData(""))
-        if tag == ENTITY:
-            held.place, held.spawned, held.seq, held.sent, held.run, held.turn, held.attempt = loads(version.data)
-        elif self.only in (None, entity):
+        if tag == ENTITY:  # it stands before the entity's components
+            self.entities[entity] = EntityData(*loads(version.data))
+        elif (held := self.entities.get(entity)) is not None and self.only in (None, entity):  # None: it was deleted, components and all
             for change in loads(version.data):
-                apply(held.components, change, change[3] if change[0] == "add" else None)
+                if change[0] != "add":
+                    apply(held.components, change)
+                elif change[4] is None:
+                    apply(held.components, change, change[3])
+                else:
+                    for at, items in zip(change[4], change[3], strict=True):
+                        apply(held.components, [*change[:2], at], deltas_data(items))
 
     def fold(self, facts: Iterable[FactData], before: int | None = None) -> None:
         """Take facts in, those before a position if one is given."""
@@ -157,7 +163,7 @@ def apply(components: dict[str, ComponentData], change: ChangeData, data: Any = 
 
     Args:
         components: by tag; changed.
-        change: see `ecs_agent.store.facts`.
+        change: see `ecs_agent.store.fact_data`.
         data: the fact's, for the items of a burst.
         count: how many of these items count; all by default.
 

@@ -6,7 +6,6 @@ from typing import Final, get_args
 
 import ecs_agent.components as all_components
 from ecs_agent.components.collaboration import Cause, PeerMessage
-from ecs_agent.components.stream_policy import StreamPolicy
 from ecs_agent.core import events
 from ecs_agent.core.forking import EntityForked, EntityRewound
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, LettersReceived
@@ -41,7 +40,6 @@ COMPONENTS: Final[tuple[type, ...]] = (
     *[getattr(all_components, name) for name in all_components.__all__ if isinstance(getattr(all_components, name), type)],
     ChildOf,
     InboxComponent,
-    StreamPolicy,
     SupervisionComponent,
 )
 """All components, those that few agents have as well."""
@@ -58,6 +56,7 @@ EVENTS: Final[tuple[type, ...]] = (
     events.EntityQuarantined,
     events.EventsSkipped,
     events.HandlerFailed,
+    events.JournalFailed,
     events.LoopBlocked,
     events.RequestFailed,
     events.WorldSystemFailed,

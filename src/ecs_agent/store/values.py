@@ -90,6 +90,8 @@ class ValueCodecs:
 
     def _made(self, hint: Any) -> ValueCodec:
         origin = get_origin(hint)
+        if hint is None:
+            return self.codec(type(None))
         if origin in _STRIPPED:
             return self.codec(get_args(hint)[0])
         if isinstance(hint, NewType):

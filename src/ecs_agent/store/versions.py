@@ -1,6 +1,6 @@
 """Versions: what became of each component since the last snapshot, so that a snapshot costs what changed and not what there is.
 
-A version is a list of changes, as they stand in facts (`ecs_agent.store.facts`), with the items of bursts behind them. One that begins with "put"
+A version is a list of changes, as they stand in facts (`ecs_agent.store.fact_data`), with the items of bursts behind them. One that begins with "put"
 stands for itself; any other is an addition to the version before. So a component that did not change is stored once, and a conversation grows by
 its new messages.
 """
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from ecs_agent.core.events import EntityDeleted
+from ecs_agent.core.events import EntityCreated, EntityDeleted
+from ecs_agent.core.inbox import LetterDelivered
 from ecs_agent.core.row import Row
 from ecs_agent.core.state import State
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Snapshot, Version
-from ecs_agent.store.facts import ChangeData, FactData
+from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import dumps
 from ecs_agent.types import EntityId
 
@@ -46,6 +47,10 @@ class Versions:
         if fact.entity is None:
             return
         self._entities[fact.entity] = None
+        if fact.type == EntityCreated.__name__ and fact.parent is not None:
+            self._entities[fact.parent] = None  # it counts its children
+        elif fact.type == LetterDelivered.__name__ and (sender := fact.data["letter"].get("sender")) is not None:
+            self._entities[sender] = None  # it counts its letters
         change = fact.change
         if fact.type == EntityDeleted.__name__:
             for key in [key for key in self._changes if key[0] == fact.entity]:
@@ -54,7 +59,7 @@ class Versions:
             changes = self._changes.setdefault((fact.entity, change[1]), [])
             if change[0] in ("put", "drop"):
                 changes.clear()
-            changes.append([*change, fact.data] if change[0] == "add" else change)
+            changes.append(_with_items(fact, change) if change[0] == "add" else change)
 
     @property
     def due(self) -> bool:
@@ -81,6 +86,11 @@ class Versions:
             return Version(row.id, tag, 1, pos, dumps(changes), adds=changes[0][0] != "put")
         component = next(held for kind, held in row.components.items() if self._codecs.tag_of(kind)[0] == tag)
         return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.encode_component(component)]]))
+
+
+def _with_items(fact: FactData, change: ChangeData) -> ChangeData:
+    """The change of a burst, or of a segment of several, with its items."""
+    return [*change, fact.data, None if fact.places is None else [at for *_, at in fact.places]]
 
 
 def whole_snapshot(state: State, codecs: Codecs, pos: int) -> Snapshot:

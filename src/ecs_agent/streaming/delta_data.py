@@ -88,8 +88,8 @@ class DeltaWriter:
         if type(deltas) is TextDeltas and set(map(type, texts := list(map(_content, deltas)))) == {str}:
             return [_text_run(texts)]
         data: list[JsonObject] = []
-        for is_text, run in groupby(deltas, _is_text):
-            if is_text:
+        for is_plain, run in groupby(deltas, is_text):
+            if is_plain:
                 data.append(_text_run(list(map(_content, run))))
             else:
                 data += map(self.write_one, run)
@@ -146,7 +146,8 @@ class DeltaReader:
         return delta
 
 
-def _is_text(delta: StreamDelta) -> bool:
+def is_text(delta: StreamDelta) -> bool:
+    """Whether a delta is text and nothing else, as nearly all are."""
     return type(delta.content) is str and _rest(delta) == _NOTHING_ELSE
 
 

@@ -96,7 +96,7 @@ def _differences(world: World, entity: EntityId, history: HistoryFold, shown: Sh
     """Where the components of an entity are not what its log says."""
     transcript, found = history.transcript, list[str]()
     state = world.get_component(entity, StreamStateComponent)
-    if (state is not None) is not (transcript.open_attempt is not None):
+    if history.is_whole and (state is None) is not (transcript.open_attempt is None):
         found.append(f"it has {'an' if state is not None else 'no'} answer in hand, and the log says otherwise")
     if transcript.is_known:
         conversation = world.get_component(entity, ConversationComponent)
@@ -108,6 +108,7 @@ def _differences(world: World, entity: EntityId, history: HistoryFold, shown: Sh
     turn = world.get_component(entity, TurnComponent)
     if transcript.usage_is_known and turn is not None and turn.usage != transcript.usage:
         found.append(f"its usage is {turn.usage}, and its attempts cost {transcript.usage}")
-    if state is not None and transcript.attempts[-1:] and transcript.is_known and state.result().message.content != shown.text:
+    current = transcript.open_attempt
+    if state is not None and current is not None and not current.elsewhere and state.result().message.content != shown.text:
         found.append("what is shown of its answer is not what it holds")
     return [f"entity {entity}: {problem}" for problem in found]

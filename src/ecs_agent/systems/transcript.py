@@ -16,6 +16,7 @@ from ecs_agent.components import ConversationComponent, PendingToolCallsComponen
 from ecs_agent.core import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted, Envelope
 from ecs_agent.core.change import Change, Edited, Grown, Put, Replaced
 from ecs_agent.core.forking import EntityRewound
+from ecs_agent.streaming.events import Finished, TextDelta
 from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptInterrupted, AttemptStarted, estimated, sum_of
 from ecs_agent.systems.conversation import HistoryReplaced, HistorySealed, InputQueued, MessageAppended, sealed
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolOutcomeUnknown
@@ -26,7 +27,8 @@ from ecs_agent.types import ConversationTruncatedEvent, Message, StreamDelta, St
 class AttemptRecord:
     """One attempt. `message` is what came of it: the answer, what was kept, or what was taken back; `usage` what it cost.
 
-    `taken_back` says that its message was kept as interrupted and removed later, when the turn was asked again.
+    `taken_back` says that its message was kept as interrupted and removed later, when the turn was asked again; `elsewhere` that it began with
+    another entity, of which this one is a fork.
     """
 
     run: int
@@ -36,6 +38,7 @@ class AttemptRecord:
     message: Message | None = None
     usage: Usage | None = None
     taken_back: bool = False
+    elsewhere: bool = False
 
 
 @dataclass(slots=True)
@@ -79,7 +82,7 @@ class HistoryFold:
     def __init__(self, *, is_whole: bool = True, is_exact: bool = False) -> None:
         self.transcript = Transcript(is_known=is_whole, usage_is_known=is_whole)
         self.is_deleted = False
-        self._is_whole = is_whole
+        self.is_whole = is_whole
         self._is_exact = is_exact
         self._deltas: list[StreamDelta] = []  # of the open attempt
         self._has_state = False
@@ -135,8 +138,8 @@ class HistoryFold:
             transcript.usage_is_known = self._is_exact or fact.change is not None
         elif name == StreamStateComponent.__name__:
             self._has_state = not isinstance(event, ComponentRemoved)
-            if isinstance(event, ComponentAdded) and transcript.open_attempt is None:  # of a fork: it began elsewhere
-                self._begun(fact)
+            if isinstance(event, ComponentAdded) and transcript.open_attempt is None:
+                self._begun(fact, elsewhere=True)
         elif name == PendingToolCallsComponent.__name__ and isinstance(event, ComponentAdded):
             calls: list[ToolCall] = getattr(event.component, "tool_calls", [])
             self._wanted = Counter([call.id for call in calls])
@@ -165,8 +168,8 @@ class HistoryFold:
 
     # Attempts
 
-    def _begun(self, fact: Envelope) -> None:
-        self.transcript.attempts.append(AttemptRecord(fact.run, fact.turn, fact.attempt))
+    def _begun(self, fact: Envelope, *, elsewhere: bool = False) -> None:
+        self.transcript.attempts.append(AttemptRecord(fact.run, fact.turn, fact.attempt, elsewhere=elsewhere))
         self._deltas = []
 
     def _attempt(self, fact: Envelope, event: AttemptStarted | AttemptContinued | AttemptDiscarded | AttemptInterrupted | StreamEndEvent) -> None:
@@ -204,11 +207,11 @@ class HistoryFold:
             del transcript.messages[-1]
             if last is not None:
                 last.taken_back = True
-        elif self._is_whole or last is not None:
+        elif self.is_whole or last is not None:
             transcript.problems.append(f"{fact.type} at {fact.pos} ends an attempt, and none is open")
 
     def _result(self, fact: Envelope, call: str) -> None:
-        if not self._wanted[call] and self._is_whole:
+        if not self._wanted[call] and self.is_whole:
             self.transcript.problems.append(f"{fact.type} at {fact.pos} is a result of call {call!r}, which waits for none")
         self._wanted[call] -= 1
 
@@ -244,17 +247,17 @@ class ShownText:
         match event:
             case AttemptStarted():
                 self._is_open = True
-            case StreamDeltaEvent(delta=delta) if delta.content:
-                self.text += delta.content
+            case StreamDeltaEvent(delta=StreamDelta(content=str(text))) | TextDelta(text=text):
+                self.text += text
                 self._is_open = True
-            case StreamEndEvent(result=result):
+            case StreamEndEvent(result=result) | Finished(result=result):
                 self._keep(self.text or result.message.content)  # one that did not stream is shown at its end
             case AttemptInterrupted():
                 self._keep(self.text)
-            case AttemptContinued():
-                self._is_open = False
-            case AttemptDiscarded(message=message):
-                if not self._is_open and not self.text and message is not None and message.content:
+            case AttemptContinued(message=message):
+                self.text, self._is_open = message.content, False  # what it was already, for those who saw it from its beginning
+            case AttemptDiscarded(message=taken):
+                if not self._is_open and taken is not None and self.answers[-1:] == [taken.content]:
                     self.answers.pop()
                 self.text, self._is_open = "", False
             case _:

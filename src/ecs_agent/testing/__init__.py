@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ecs_agent.testing.answers import Received
+    from ecs_agent.testing.cassette_fixture import CassetteFixture, UnusedRecordingWarning
     from ecs_agent.testing.fake_entity import FakeEntity
     from ecs_agent.testing.fault_laws import assert_fault_laws
     from ecs_agent.testing.fault_plan import FaultPlan
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "BrokenLawError": "laws",
+    "CassetteFixture": "cassette_fixture",
     "FakeEntity": "fake_entity",
     "FaultPlan": "fault_plan",
     "Law": "laws",
@@ -33,6 +35,7 @@ _HOME = {
     "Reply": "reply",
     "ScriptedTransport": "transport",
     "ShufflingLoop": "shuffling_loop",
+    "UnusedRecordingWarning": "cassette_fixture",
     "VirtualClockLoop": "virtual_clock",
     "VirtualDeadlockError": "virtual_clock",
     "assert_fault_laws": "fault_laws",
@@ -50,6 +53,7 @@ _HOME = {
 
 __all__ = [
     "BrokenLawError",
+    "CassetteFixture",
     "FakeEntity",
     "FaultPlan",
     "Law",
@@ -59,6 +63,7 @@ __all__ = [
     "Reply",
     "ScriptedTransport",
     "ShufflingLoop",
+    "UnusedRecordingWarning",
     "VirtualClockLoop",
     "VirtualDeadlockError",
     "assert_fault_laws",
