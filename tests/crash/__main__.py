@@ -51,7 +51,9 @@ def gathered(workers: list[subprocess.Popen[bytes]]) -> Iterator[Verdict]:
 
 def summary(verdicts: list[Verdict], seconds: float) -> str:
     """What came of all crews, in a line."""
-    kinds = sum([verdict.kills for verdict in verdicts], Counter[str]())
+    kinds = Counter[str]()
+    for verdict in verdicts:
+        kinds.update(verdict.kills)
     kills = ", ".join([f"{count} {kind}" for kind, count in sorted(kinds.items())])
     return (
         f"{len(verdicts)} crews, {kinds.total()} kills ({kills}), {sum(verdict.lives for verdict in verdicts)} openings, "

@@ -51,7 +51,7 @@ LETTERS: Final = 3
 ONCE: Final = ("note", "stamp")
 """The tools that must not run twice."""
 
-_WORDS: Final = "once upon a time there was naïve 漢字 🙂 stream that never lied, and so they lived; \n\n the end".split(" ")
+_WORDS: Final = "once upon a time there was naïve 漢字 🙂 stream that never lied, and so they lived; \n\n the end".split(" ")  # noqa: SIM905 - as it is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ def tools_of(add: Callable[[str], None]) -> list[Tool[..., Any]]:
         return f"note {key}: done"
 
     @tool
-    def stamp(key: str, seconds: float) -> str:  # noqa: ARG001 - in a thread, which does not wait
+    def stamp(key: str, seconds: float) -> str:
         """Not idempotent, and in a thread."""
         add(key)
         return f"stamp {key}: done"

@@ -43,7 +43,7 @@ class Verdict:
     """What became of the crew of a seed. `unknown` counts calls of which nobody knows what they did."""
 
     seed: int
-    kills: Counter[str] = field(default_factory=Counter[str])
+    kills: dict[str, int] = field(default_factory=dict[str, int])
     lives: int = 0
     facts: int = 0
     unknown: int = 0
@@ -96,7 +96,8 @@ def try_seed(seed: int, folder: Path, *, kills: int | None = None) -> Verdict:
         verdict.lives += 1
         _follow(Life(seed, verdict.lives, store, str(effects), moment), told)
         if not told.finished:
-            verdict.kills[moment.kind if moment is not None else "nothing"] += 1
+            kind = moment.kind if moment is not None else "nothing"
+            verdict.kills[kind] = verdict.kills.get(kind, 0) + 1
         transcripts, problems = _examined(store, seed, told, folder)
         done = effects.read_text("utf-8").splitlines() if effects.exists() else []
         problems += effect_problems(done, transcripts) if told.finished else _twice(done)

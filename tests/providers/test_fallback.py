@@ -245,6 +245,18 @@ async def test_the_first_ones_model_is_asked_for_of_nobody_else() -> None:
     assert provider.model == "large"
 
 
+async def test_a_limit_of_time_that_is_lifted_is_lifted_for_whoever_knows_it() -> None:
+    a = fake("a", "x")
+    await FallbackProvider([a]).complete(HI, read_timeout=None)
+    assert a.calls[0].options == {"read_timeout": None}
+
+    class Plain:
+        async def complete(self, messages: Sequence[Message], stream: bool = False) -> Any:
+            return await FakeProvider(["plain"], delay=0).complete(messages)
+
+    assert (await FallbackProvider([Plain()]).complete(HI, read_timeout=None)).message.content == "plain"
+
+
 async def test_foreign_providers_get_what_they_take() -> None:
     class Parrot:
         async def complete(self, messages: Sequence[Message], stream: bool = False) -> AsyncIterator[StreamDelta]:

@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from ecs_agent import World, spawn_agent, tool
 from ecs_agent.errors import (
     AuthenticationError,
+    ProviderConnectionError,
     ProviderError,
     RateLimitError,
     RecordingMissError,
     ServerError,
     StoreFormatError,
+    StreamInterruptedError,
     UnsupportedFeatureError,
 )
 from ecs_agent.providers import (
@@ -35,7 +37,7 @@ from ecs_agent.providers import (
     TransportRequest,
 )
 from ecs_agent.providers.capabilities import ASSUMED
-from ecs_agent.testing import FaultPlan, ScriptedTransport, assert_stream_laws, random_script, run, scripted_reply
+from ecs_agent.testing import FaultPlan, Reply, ScriptedTransport, assert_stream_laws, random_script, run, scripted_reply
 from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, Usage
 
 HI = [Message("user", "Hi")]
@@ -332,6 +334,59 @@ class TestProvider:
         answers = [AuthenticationError("bad key", status=401)]
         assert str(run(lambda: main(RecordingTransport(ScriptedTransport(answers), cassette)))) == str(run(lambda: main(ReplayTransport(cassette))))
         assert ReplayTransport(cassette).unused() == []
+
+    def test_nobody_answers_again_where_nobody_answered(self) -> None:
+        cassette = Cassette()
+
+        async def main(transport: Any) -> None:
+            await OpenAIProvider("key", "https://api.example.com/v1", "m", transport=transport).complete(HI)
+
+        with pytest.raises(ProviderConnectionError, match="without an answer"):
+            run(lambda: main(RecordingTransport(ScriptedTransport([Reply([], end="hangup")]), cassette)))
+        with pytest.raises(ProviderConnectionError, match="without an answer"):
+            run(lambda: main(ReplayTransport(cassette)))
+
+    @pytest.mark.parametrize("replayed", ["stream", "response"])
+    def test_closing_wakes_whoever_waits(self, replayed: str) -> None:
+        cassette = Cassette()
+        request = TransportRequest("http://127.0.0.1/", {}, b"{}")
+
+        async def record() -> None:
+            await reported(RecordingProvider(FakeProvider([[9.0, "x"]], delay=0), cassette))
+            response = await RecordingTransport(ScriptedTransport([Reply([9.0, b"x"])]), cassette).open(request)
+            while await response.read():
+                pass
+
+        async def main() -> float:
+            stream: Any = await (
+                ReplayProvider(cassette).complete(HI, stream=True) if replayed == "stream" else ReplayTransport(cassette).open(request)
+            )
+            reading = asyncio.ensure_future(stream.read())
+            await asyncio.sleep(1)
+            await stream.aclose()
+            if replayed == "stream":
+                assert await reading == ()
+            else:
+                with pytest.raises(StreamInterruptedError, match="was closed"):
+                    await reading
+            return asyncio.get_running_loop().time()
+
+        run(record)
+        assert run(main) == 1.0
+
+    def test_a_miss_over_http_shows_the_body_and_not_the_host(self) -> None:
+        cassette = Cassette()
+
+        async def main(base_url: str, words: str, transport: Any) -> None:
+            await OpenAIProvider("key", base_url, "m", transport=transport).complete([Message("user", words)])
+
+        run(lambda: main("https://api.example.com/v1", "sea", RecordingTransport(ScriptedTransport(["x"]), cassette)))
+        with pytest.raises(RecordingMissError) as caught:
+            run(lambda: main("http://127.0.0.1:9/v1", "lake", ReplayTransport(cassette)))
+        assert "differs in body.messages[0].content:\n" in str(caught.value)
+        assert "9/v1" not in str(caught.value)
+        with pytest.raises(RecordingMissError, match=r"differs in url, body\.messages\[0\]\.content"):
+            run(lambda: main("http://127.0.0.1:9/v2", "lake", ReplayTransport(cassette)))
 
     async def test_closing_a_transport_closes_nothing(self) -> None:
         transport = ReplayTransport(Cassette())

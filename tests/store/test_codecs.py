@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NewType, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.streaming.drawn_values import calls, deltas, hostile, json_values, messages, objects, parts, texts, usages
+from tests.streaming.drawn_values import calls, deltas, hostile, json_values, messages, objects, texts, usages
 
 import ecs_agent
 from ecs_agent.components import (
@@ -32,12 +33,12 @@ from ecs_agent.components import (
 from ecs_agent.components.collaboration import Cause, PeerMessage
 from ecs_agent.core import ChildOf, Relation
 from ecs_agent.core.change import Edited, Grown, Merged, Replaced, edited, put
-from ecs_agent.core.component import ABSENT, snapshot
+from ecs_agent.core.component import ABSENT, field_names, snapshot
 from ecs_agent.core.events import EntityCreated
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered
 from ecs_agent.errors import StoreFormatError, UnsavableError
 from ecs_agent.providers import FakeProvider
-from ecs_agent.providers.protocol import ProviderLike
+from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.providers.secret import Secret
 from ecs_agent.store.codecs import Codecs, Registration
 from ecs_agent.store.json_text import dumps, loads
@@ -78,60 +79,63 @@ async def look(place: str) -> str:
 
 
 PROVIDERS = [FakeProvider([], name=name) for name in ("a", "b", "c")]
-for kind, strategy in {
+ids = st.integers(1, 99)
+letters = st.builds(Letter, st.none() | ids, ids, json_values() | messages | st.builds(PeerMessage, messages, st.builds(Cause, ids, ids)))
+options = st.fixed_dictionaries(
+    {},
+    optional={
+        "temperature": st.floats(0, 1),
+        "stop": texts | st.lists(texts) | st.lists(texts).map(tuple),
+        "response_format": st.none() | objects,
+        "metadata": st.dictionaries(texts, texts, max_size=2),
+        "logit_bias": st.none() | st.dictionaries(texts, st.floats(-9, 9), max_size=2),
+    },
+)
+DRAWN: dict[Any, st.SearchStrategy[Any]] = {
+    bool: st.booleans(),
+    int: st.integers(),
+    float: st.floats(allow_nan=False),
+    str: texts,
+    type(None): st.none(),
+    object: json_values() | messages,
+    Any: json_values(),
     Message: messages,
     StreamDelta: deltas,
     Usage: usages,
     ToolCall: calls,
-    ToolSchema: st.builds(ToolSchema, texts, texts, objects),
+    Letter: letters,
+    ModelOptions: options,
     ProviderLike: st.sampled_from(PROVIDERS),
-    Letter: st.builds(
-        Letter,
-        st.none() | st.integers(1, 9),
-        st.integers(1, 9),
-        json_values() | messages | st.builds(PeerMessage, messages, st.builds(Cause, st.integers(), st.integers())),
-    ),
-}.items():
-    st.register_type_strategy(kind, strategy)
+    ToolSchema: st.builds(ToolSchema, texts, texts, objects),
+}
 
 
 def drawn(kind: type) -> st.SearchStrategy[Any]:
     """Instances of a shipped type, with every field drawn by its hint, made without its checks."""
     hints = get_type_hints(kind)
-    names = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else [each.name for each in fields(kind)]
-    return st.fixed_dictionaries({name: _drawn_for(hints[name]) for name in names}).map(lambda values: _made(kind, values))
+    names = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else field_names(kind)
+    return st.fixed_dictionaries({name: drawn_for(hints[name]) for name in names}).map(lambda values: _made(kind, values))
 
 
-def _drawn_for(hint: Any) -> st.SearchStrategy[Any]:
-    text = str(hint)
-    if hint is object:
-        return json_values() | messages
-    if "Callable" in text:
+def drawn_for(hint: Any) -> st.SearchStrategy[Any]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint in DRAWN:
+        return DRAWN[hint]
+    if isinstance(hint, NewType):
+        return drawn_for(hint.__supertype__)
+    if origin is Literal:
+        return st.sampled_from(arguments)
+    if origin in (Union, UnionType):
+        return st.one_of([drawn_for(each) for each in arguments])
+    if origin is list or (origin is tuple and arguments[-1] is ...):
+        return st.lists(drawn_for(arguments[0]), max_size=3).map(origin)
+    if origin is tuple:
+        return st.tuples(*[drawn_for(each) for each in arguments])
+    if origin is dict and get_origin(arguments[1]) is Callable:
         return st.dictionaries(st.sampled_from(["look", "$look"]), st.just(look))
-    if "ProviderLike" in text and "tuple" in text:
-        return st.lists(st.sampled_from(PROVIDERS)).map(tuple)
-    if "ModelOptions" in text:
-        return st.fixed_dictionaries(
-            {},
-            optional={
-                "temperature": st.floats(0, 1),
-                "stop": texts | st.lists(texts) | st.lists(texts).map(tuple),
-                "response_format": st.none() | json_values().filter(lambda v: isinstance(v, dict)),
-                "metadata": st.dictionaries(texts, texts),
-                "logit_bias": st.dictionaries(texts, st.floats(-9, 9)),
-            },
-        )
-    if text.endswith("Any]") or "JsonObject" in text:
-        return json_values().filter(lambda value: isinstance(value, dict))
-    if "list[ecs_agent.types.StreamDelta]" in text:
-        return st.lists(deltas, max_size=3)
-    if "ToolCall]" in text:
-        return st.lists(calls, max_size=2)
-    if "Part" in text:
-        return st.lists(parts, max_size=2)
-    if hint is float:
-        return st.floats(allow_nan=False)
-    return st.from_type(hint)
+    if origin is dict:
+        return st.dictionaries(drawn_for(arguments[0]), drawn_for(arguments[1]), max_size=2)
+    return drawn(hint)
 
 
 def _made(kind: type, values: JsonObject) -> Any:
@@ -468,7 +472,8 @@ def test_structs_nested_too_deep_are_refused_on_both_ways() -> None:
         next: Any = None
 
     codecs = Codecs([Chain])
-    chain, data = Chain(), {"next": None}
+    chain = Chain()
+    data: JsonObject = {"next": None}
     for _ in range(5000):
         chain, data = Chain(chain), {"next": {"$value": ["Chain", 1, data]}}
     with pytest.raises(UnsavableError, match="nested"):
@@ -596,6 +601,9 @@ def applied(before: JsonObject, change: Edited, codecs: Codecs) -> JsonObject:
     return data
 
 
+Sloppy: TypeAlias = Any if TYPE_CHECKING else tuple[int, ...]
+
+
 @dataclass
 class Free:
     """One whose hints nobody kept to."""
@@ -605,7 +613,7 @@ class Free:
     maybe: list[int] | str | None = None
     by_name: dict[str, Inner] | None = None
     anything: Any = None
-    sloppy: tuple[int, ...] = ()
+    sloppy: Sloppy = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -627,7 +635,7 @@ def test_data_with_a_changes_data_applied_is_the_data_of_the_changed_component(b
     if grow:
         after.said, after.heard = before.said + after.said, before.heard + after.heard
         after.options = before.options | after.options
-        if isinstance(before.sloppy, list) and isinstance(after.sloppy, list):
+        if type(before.sloppy) is type(after.sloppy) is list:
             after.sloppy = before.sloppy + after.sloppy
     codecs = Codecs([Free, Inner])
     change = edited(Free, snapshot(before), snapshot(after))

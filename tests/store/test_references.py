@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from ecs_agent.components import LLMComponent, StreamPolicy, ToolRegistryComponent
-from ecs_agent.errors import MissingReferencesError
+from ecs_agent.errors import MissingReferencesError, StoreFormatError, UnsavableError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.json_text import dumps, loads
 from ecs_agent.store.references import References
 from ecs_agent.tools import tool
-from ecs_agent.types import ToolSchema
+from ecs_agent.types import JsonObject, ToolSchema
 
 
 class Named:
@@ -31,7 +33,7 @@ class Named:
 
 class Rude(Named):
     @property
-    def name(self) -> str:  # type: ignore[override]
+    def name(self) -> str:
         raise RuntimeError("no name for you")
 
     @name.setter
@@ -194,6 +196,48 @@ def test_what_is_no_provider_and_no_function_is_kept_as_what_it_is() -> None:
     for component in (odd, tools):
         tag, version, fields = codecs.encode_component(component)
         assert codecs.decode_component(tag, version, loads(dumps(fields))) == component
+
+
+@dataclass
+class Hook:
+    run: Callable[[], None] | None
+
+
+def test_a_function_anywhere_else_goes_by_its_own_name() -> None:
+    def ring() -> None: ...
+
+    codecs = Codecs([Hook], references=References(tools={"bell": ring}))
+    assert codecs.encode_component(Hook(ring))[2] == {"run": "ring"}
+    assert codecs.decode_component("Hook", 1, {"run": "bell"}) == Hook(ring)
+    assert codecs.decode_component("Hook", 1, codecs.encode_component(Hook(None))[2]) == Hook(None)
+    odd: Any = Hook(3)  # type: ignore[arg-type]
+    assert codecs.decode_component("Hook", 1, codecs.encode_component(odd)[2]) == odd
+    with pytest.raises(StoreFormatError, match="the saved Hook.run is a int, not the name of a function"):
+        codecs.decode_component("Hook", 1, {"run": 3})
+
+
+def test_two_functions_of_one_name_are_not_mixed_up() -> None:
+    def ring() -> None: ...
+
+    codecs = Codecs([Hook])
+    codecs.encode_component(Hook(ring))
+    with pytest.raises(UnsavableError, match="Hook.run is the function 'ring', and another one of this name is saved already"):
+        codecs.encode_component(Hook(other_ring()))
+
+
+def other_ring() -> Callable[[], None]:
+    def ring() -> None: ...
+
+    return ring
+
+
+@pytest.mark.parametrize(
+    ("tag", "data", "sentence"),
+    [("LLMComponent", {"provider": 3}, "not the name of a provider"), ("ToolRegistryComponent", {"handlers": {"a": 3}}, "not the name of a tool")],
+)
+def test_what_is_no_name_is_refused(tag: str, data: JsonObject, sentence: str) -> None:
+    with pytest.raises(StoreFormatError, match=sentence):
+        Codecs().decode_component(tag, 1, data)
 
 
 def test_a_handler_set_later_is_written_by_its_key_too() -> None:

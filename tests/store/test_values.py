@@ -7,14 +7,13 @@ import datetime as dt
 import enum
 import math
 import pathlib
-import typing
 import uuid
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Optional, TypedDict, TypeVar, Union
+from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Optional, TypedDict, TypeVar
 
 import msgspec
 import pytest
@@ -97,7 +96,7 @@ NOON = dt.datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=dt.UTC)
 FORMS: list[tuple[Any, object, object]] = [
     (None, None, None), (bool, True, True), (int, 3, 3), (str, "$a", "$a"), (float, 1.5, 1.5), (float, 2, 2), (EntityId, EntityId(4), 4), (Meters, 1.0, 1.0),
     (int, 2**70, {"$int": "0x400000000000000000"}), (float, math.inf, {"$float": "inf"}), (float, 2**70, {"$int": "0x400000000000000000"}),
-    (Literal["a", 3], 3, 3), (Literal["a", 3, None], None, None), (Color, Color.BLUE, "BLUE"), (Might, Might.READ, "READ"),
+    (Literal["a", 3], 3, 3), (Literal["a", 3] | None, None, None), (Color, Color.BLUE, "BLUE"), (Might, Might.READ, "READ"),
     (Might, Might.READ | Might.WRITE, 3), (Mood, Mood.GOOD, "GOOD"),
     (bytes, b"hi", "aGk="), (bytearray, bytearray(b"hi"), "aGk="), (dt.datetime, NOON, "2026-01-02T12:00:00.000005+00:00"),
     (dt.date, dt.date(2026, 1, 2), "2026-01-02"), (dt.time, dt.time(1, 2), "01:02:00"), (dt.timedelta, dt.timedelta(days=-1, microseconds=3), "-86399999997us"),
@@ -262,12 +261,9 @@ def test_a_hint_that_cannot_be_hashed_has_a_codec() -> None:
     assert there_and_back(Literal[[1]], [1]) == [1]  # type: ignore[valid-type]
 
 
-@pytest.mark.parametrize(
-    "hint", [list[int], Union[int, None], dict[str, int], tuple[int, ...], "unresolved", Callable[..., int], type[int], Base]
-)
+@pytest.mark.parametrize("hint", ["unresolved", Callable[..., int], type[int], Base])
 def test_any_other_hint_has_one_too(hint: Any) -> None:
-    value: dict[Any, object] = {typing.List[int]: [1], Union[int, None]: 1, typing.Dict[str, int]: {"a": 1}, typing.Tuple[int, ...]: (1,)}  # noqa: UP006, UP007
-    assert there_and_back(hint, value.get(hint, "x")) == value.get(hint, "x")
+    assert there_and_back(hint, "x") == "x"
 
 
 def test_a_class_may_hold_its_own_kind_as_deep_as_it_likes() -> None:

@@ -314,8 +314,6 @@ def _upgraded(known: _Known, upgrade: Upgrade, version: int, data: Any) -> Any:
 def _reading(tag: str, read: Callable[[], object]) -> object:
     try:
         return read()
-    except StoreFormatError:
-        raise
     except DamagedDataError as error:
         raise StoreFormatError(f"the saved {tag}{error.place} {error.reason}") from error
     except (ValueError, TypeError, OverflowError) as error:
@@ -324,7 +322,7 @@ def _reading(tag: str, read: Callable[[], object]) -> object:
         raise StoreFormatError(f"the saved {tag} is nested too deep") from None
 
 
-def _version_of(kind: type[Any]) -> int:
+def _version_of(kind: Any) -> int:
     version = getattr(kind, "version", 1)  # of the class; that of a field is its default
     return version if type(version) is int and "version" not in field_names(kind) else 1
 
