@@ -190,7 +190,7 @@ def _text(draw: Random, count: int) -> str:
 
 
 def _call(draw: Random, name: str) -> ToolCall:
-    seconds = round(draw.uniform(0, 0.01), 4)
+    seconds = draw.choice((0.0, round(draw.uniform(0, 0.01), 4)))
     return ToolCall(name, draw.choice(("note", "note", "stamp", "look_up")), {"key": name, "seconds": seconds})
 
 

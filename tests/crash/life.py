@@ -10,6 +10,7 @@ import hashlib
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from tests.crash.crew import Effects, Errand, Model, crew_of, furnish, play, too
 
 from ecs_agent import World
 from ecs_agent.components import ConversationComponent
-from ecs_agent.core import ComponentAdded, ComponentChanged, ComponentRemoved, Envelope, EventStream, EveryDelta
+from ecs_agent.core import Clock, ComponentAdded, ComponentChanged, ComponentRemoved, Envelope, EventStream, EveryDelta
 from ecs_agent.store import Frame, JournalEngine, Snapshot, SqliteEngine, open_world
 from ecs_agent.streaming.message_data import message_to_data
 from ecs_agent.types import JsonObject, Message
@@ -71,25 +72,29 @@ class Death:
 
 
 class MortalEngine(SqliteEngine):
-    """A store in whose writes one can die."""
+    """A store in whose writes one can die. On a slow disk much is on its way at any moment."""
 
-    def __init__(self, path: str, death: Death) -> None:
+    def __init__(self, path: str, death: Death, slow: Random | None) -> None:
         super().__init__(path)
-        self._death = death
+        self._death, self._slow = death, slow
 
     def write(self, frames: Sequence[Frame], snapshot: Snapshot | None = None) -> None:
+        if self._slow is not None:
+            time.sleep(self._slow.uniform(0.0, 0.02))
         self._death.at("before write")
         super().write(frames, snapshot)
         self._death.at("after write")
 
 
-def opened(engine: JournalEngine, seed: int, models: Sequence[Model], add: Callable[[str], None]) -> World:
+def opened(engine: JournalEngine, seed: int, models: Sequence[Model], add: Callable[[str], None], clock: Clock | None = None) -> World:
     """The world of a store, furnished."""
     tools = tools_of(add)
     given = {each.name: each for each in tools} | {"send_message": tools[0]}  # those that chat get their own afterwards
     every = SNAPSHOT_EVERY[seed % len(SNAPSHOT_EVERY)]
     providers = [model.provider for model in models]
-    world = open_world(engine=engine, providers=providers, tools=given, components=[Errand], rng=Random(seed), snapshot_every=every)
+    world = open_world(
+        engine=engine, providers=providers, tools=given, components=[Errand], clock=clock, rng=Random(seed), snapshot_every=every
+    )
     furnish(world, seed, models, tools)
     return world
 
@@ -99,7 +104,8 @@ async def live(life: Life, tell: Callable[[JsonObject], None]) -> None:
     death = Death(life.moment)
     models = [Model(life.seed, member, Random(f"{life.seed} {life.number} {member.number}")) for member in crew_of(life.seed)]
     effects = Effects(Path(life.effects), lambda when: death.at(f"{when} effect"))
-    async with opened(MortalEngine(life.store, death), life.seed, models, effects.add) as world:
+    engine = MortalEngine(life.store, death, Random(life.seed) if life.seed % 5 < 2 else None)
+    async with opened(engine, life.seed, models, effects.add) as world:
         facts = world.events(policy=EveryDelta(MOST))
         tell({"opened": world.log.next_pos, "epoch": world.log.epoch})
         telling = asyncio.ensure_future(_tell_what_is_safe(world, facts, tell, Random(f"{life.seed} {life.number}")))

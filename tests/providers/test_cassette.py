@@ -242,6 +242,21 @@ class TestFinding:
 
         assert run(main) == ["one", "two"]
 
+    @pytest.mark.parametrize("in_file", [False, True])
+    def test_which_is_that_of_their_openings_not_of_their_ends(self, tmp_path: Path, in_file: bool) -> None:
+        cassette = Cassette(tmp_path / "a.jsonl" if in_file else None)
+
+        async def record() -> None:
+            provider = RecordingProvider(FakeProvider([[5.0, "slow"], [1.0, "quick"]], by="word"), cassette)
+            await asyncio.gather(read(provider), read(provider))
+            cassette.close()
+
+        async def replay(provider: ReplayProvider) -> list[str]:
+            return [(await read(provider))[0].content or "" for _ in range(2)]
+
+        run(record)
+        assert run(lambda: replay(ReplayProvider(tmp_path / "a.jsonl" if in_file else cassette))) == ["slow", "quick"]
+
     def test_each_is_used_once(self) -> None:
         cassette = recorded("one", "two", asked=("Hi", "Ho"))
 
@@ -263,6 +278,23 @@ class TestFinding:
 
         assert run(main) == ["one", "two", "two", "two"]
         assert cassette.unused() == []
+
+    def test_or_all_are_rewound(self) -> None:
+        cassette = recorded("one", "two", asked=("Hi", "Hi"))
+
+        async def main() -> list[float]:
+            provider = ReplayProvider(cassette, in_session=True)
+            times: list[float] = []
+            for _ in range(2):
+                await read(provider)
+                times.append(asyncio.get_running_loop().time())
+            return times
+
+        first = run(main)
+        assert cassette.unused() == []
+        cassette.rewind()
+        assert len(cassette.unused()) == 2
+        assert run(main) == first
 
     @pytest.mark.parametrize(
         "options",

@@ -48,6 +48,7 @@ async def server(*moves: str) -> AsyncIterator[Wire]:
                 wire.connections[place] += 1
                 if move == "answer":
                     length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+                    await asyncio.sleep(0.1 if length > 1_000_000 else 0)  # what comes meanwhile piles up on both sides
                     await reader.readexactly(length)
                     body = BODY % wire.requests
                     writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
@@ -121,6 +122,14 @@ async def test_an_answer_on_a_kept_connection_needs_nothing_of_this() -> None:
     async with server() as wire:
         assert await asked(wire, 5) == ["1", "2", "3", "4", "5"]
     assert wire.connections == [5]
+
+
+async def test_a_request_that_is_longer_than_what_fits_on_the_way_waits_for_its_reader() -> None:
+    async with server() as wire, OpenAIProvider(base_url=wire.base_url, model="m") as provider:
+        for number in ("1", "2"):
+            answer = await provider.complete([Message("user", "x" * 20_000_000)])
+            assert answer.message.content == number
+    assert wire.connections == [2]
 
 
 async def test_a_stream_is_asked_for_once_more_too() -> None:

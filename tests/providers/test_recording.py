@@ -24,7 +24,7 @@ from ecs_agent.errors import (
 from ecs_agent.providers import Capabilities, Cassette, FakeProvider, OpenAIProvider, RecordingProvider, RecordingTransport, TransportRequest
 from ecs_agent.providers.cassette_line import Call, Exchange
 from ecs_agent.providers.mask import Mask
-from ecs_agent.providers.request_data import without_secrets
+from ecs_agent.providers.request_data import secrets_in, without_secrets
 from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.testing import LoopbackServer, Reply, ScriptedTransport, assert_stream_laws, error_reply, run
@@ -367,6 +367,19 @@ class TestSecrets:
     def test_a_text_that_only_looks_a_little_like_a_key_stays(self) -> None:
         text = "key_value_store_backend, sk-learn-is-a-library-without-digits, task-0123456789012345678"
         assert Mask().text(text) == text
+
+    @pytest.mark.parametrize(
+        ("headers", "secrets"),
+        [
+            ({"Authorization": "Bearer abcdefghij"}, ["abcdefghij"]),
+            ({"x-own": "Application 2023-06-01 short key-of-ours-1"}, ["key-of-ours-1"]),
+            ({"x-own": "ab12cd34 " + "a" * 20}, ["a" * 20, "ab12cd34"]),
+            ({"x-own": "1234567890"}, ["1234567890"]),
+            ({"User-Agent": "program/1.2.3.4", "X-Title": "my-great-program"}, []),
+        ],
+    )
+    def test_of_a_header_what_may_be_a_key_is_one(self, headers: dict[str, str], secrets: list[str]) -> None:
+        assert secrets_in(headers) == secrets
 
     def test_a_mask_is_as_long_as_what_it_covers(self) -> None:
         assert Mask().text(f"a {CANARY} b") == f"a {'*' * len(CANARY)} b"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NewType, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, NewType, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.streaming.drawn_values import calls, deltas, hostile, json_values, messages, objects, texts, usages
+from tests.streaming.drawn_values import calls, deltas, hostile, json_values, logprobs, messages, objects, texts, usages
 
 import ecs_agent
 from ecs_agent.components import (
@@ -57,6 +57,7 @@ from ecs_agent.types import (
     StreamDeltaEvent,
     StreamEndEvent,
     Timing,
+    TokenLogprob,
     ToolCall,
     ToolCallFragment,
     ToolSchema,
@@ -103,6 +104,7 @@ DRAWN: dict[Any, st.SearchStrategy[Any]] = {
     StreamDelta: deltas,
     Usage: usages,
     ToolCall: calls,
+    TokenLogprob: logprobs,
     Letter: letters,
     ModelOptions: options,
     ProviderLike: st.sampled_from(PROVIDERS),
@@ -110,7 +112,7 @@ DRAWN: dict[Any, st.SearchStrategy[Any]] = {
 }
 
 
-def drawn(kind: type) -> st.SearchStrategy[Any]:
+def drawn(kind: Any) -> st.SearchStrategy[Any]:
     """Instances of a shipped type, with every field drawn by its hint, made without its checks."""
     hints = get_type_hints(kind)
     names = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else field_names(kind)
@@ -601,9 +603,6 @@ def applied(before: JsonObject, change: Edited, codecs: Codecs) -> JsonObject:
     return data
 
 
-Sloppy: TypeAlias = Any if TYPE_CHECKING else tuple[int, ...]
-
-
 @dataclass
 class Free:
     """One whose hints nobody kept to."""
@@ -613,7 +612,7 @@ class Free:
     maybe: list[int] | str | None = None
     by_name: dict[str, Inner] | None = None
     anything: Any = None
-    sloppy: Sloppy = ()
+    sloppy: tuple[int, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -635,8 +634,9 @@ def test_data_with_a_changes_data_applied_is_the_data_of_the_changed_component(b
     if grow:
         after.said, after.heard = before.said + after.said, before.heard + after.heard
         after.options = before.options | after.options
-        if type(before.sloppy) is type(after.sloppy) is list:
-            after.sloppy = before.sloppy + after.sloppy
+        sloppy: list[Any] = [before.sloppy, after.sloppy]
+        if list(map(type, sloppy)) == [list, list]:
+            after.sloppy = sloppy[0] + sloppy[1]
     codecs = Codecs([Free, Inner])
     change = edited(Free, snapshot(before), snapshot(after))
     assert codecs.decode_component("Free", 1, applied(codecs.encode_component(before)[2], change, codecs)) == after

@@ -229,6 +229,7 @@ class TestDocuments:
     async def test_half_an_answer_is_saved(self) -> None:
         async with World() as world:
             agent = spawn_agent(world, FakeProvider(["a long answer"], delay=0.01))
+            data: JsonObject = {}
             async with agent.run("go") as run:
                 async for event in run:
                     if getattr(event, "text", "") == "l":

@@ -203,6 +203,11 @@ class Hook:
     run: Callable[[], None] | None
 
 
+@dataclass
+class Bell:
+    run: Callable[[], None]
+
+
 def test_a_function_anywhere_else_goes_by_its_own_name() -> None:
     def ring() -> None: ...
 
@@ -210,6 +215,9 @@ def test_a_function_anywhere_else_goes_by_its_own_name() -> None:
     assert codecs.encode_component(Hook(ring))[2] == {"run": "ring"}
     assert codecs.decode_component("Hook", 1, {"run": "bell"}) == Hook(ring)
     assert codecs.decode_component("Hook", 1, codecs.encode_component(Hook(None))[2]) == Hook(None)
+    assert codecs.decode_event("Bell", 1, codecs.encode_event(Bell(ring))[1]) == Bell(ring)
+    silent: Any = Bell("silent")  # type: ignore[arg-type]
+    assert codecs.decode_event("Bell", 1, codecs.encode_event(silent)[1]) == silent
     odd: Any = Hook(3)  # type: ignore[arg-type]
     assert codecs.decode_component("Hook", 1, codecs.encode_component(odd)[2]) == odd
     with pytest.raises(StoreFormatError, match="the saved Hook.run is a int, not the name of a function"):

@@ -89,6 +89,19 @@ def test_a_run_of_texts_is_one_entry() -> None:
     assert deltas_to_data([]) == deltas_to_data(TextDeltas()) == []
 
 
+def test_a_run_of_reasoning_is_one_entry() -> None:
+    made = [
+        StreamDelta(reasoning="hm,"),
+        StreamDelta(reasoning=" yes"),
+        StreamDelta("So"),
+        StreamDelta(reasoning="ah"),
+        StreamDelta("a", reasoning="b"),
+    ]
+    data = deltas_to_data(made)
+    assert data == [{"reasoning": "hm, yes", "lengths": [3, 4]}, {"text": "So"}, {"reasoning": "ah"}, {"content": "a", "reasoning": "b"}]
+    assert DeltaReader().read(data) == made
+
+
 def test_what_only_claims_to_be_text_is_written_as_what_it_is() -> None:
     made = TextDeltas([StreamDelta("a"), StreamDelta(None)])
     assert deltas_to_data(made) == [{"text": "a"}, {}]
@@ -214,7 +227,8 @@ def test_a_reader_that_begins_behind_a_snapshot_is_told_what_came_before() -> No
     [
         (None, "not a list"), ({}, "not a list"), ([3], "StreamDelta is a int"), ([{"mood": 1}], "field 'mood'"),
         ([{"text": 3}], "run of texts"), ([{"text": "a", "more": 1}], "run of texts"), ([{"text": "ab", "lengths": [1]}], "lengths"),
-        ([{"text": "ab", "lengths": [3, -1]}], "lengths"), ([{"text": "a", "lengths": [True]}], "lengths"), ([{"text": "a", "lengths": 1}], "lengths"),
+        ([{"text": "ab", "lengths": [3, -1]}], "lengths"), ([{"text": "a", "lengths": [True]}], "lengths"), ([{"text": "a", "lengths": 1}], "lengths"), ([{"lengths": [1]}], "reasoning, lengths"),
+        ([{"reasoning": "a", "lengths": [2]}], "lengths"), ([{"reasoning": "a", "lengths": [1], "final": True}], "reasoning, lengths"),
         ([{"tool_calls": 1}], "0 fragments"), ([{"tool_calls": -1}], "0 fragments"), ([{"tool_calls": True}], "0 fragments"),
         ([{"tool_calls": {"a": 1}}], "object"), ([{"tool_calls": {"list": 1}}], "object"), ([{"tool_calls": "x"}], "fragments were read"),
         ([{"tool_calls": [3]}], "ToolCall is a int"), ([{"tool_fragments": 3}], "StreamDelta.tool_fragments is a int, not a list"),

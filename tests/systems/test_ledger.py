@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.components.limits import LimitsComponent
-from ecs_agent.systems.ledger import Ledger, Spent, estimate_tokens, exceeded
+from ecs_agent.systems.ledger import Ledger, Spent, estimate_tokens
 from ecs_agent.types import EntityId
 
 ROOT, CHILD, GRANDCHILD, OTHER = EntityId(1), EntityId(2), EntityId(3), EntityId(4)
@@ -99,15 +100,26 @@ def test_a_cost_alone_may_be_an_estimate() -> None:
 
 
 def test_whoever_is_gone_spends_nothing_more_and_what_it_spent_stays() -> None:
-    ledger = family()
+    there = {ROOT, CHILD, GRANDCHILD}
+    ledger = Ledger(there.__contains__)
+    strangers = iter(range(1_000, 2_000))
+
+    def go(entity: EntityId) -> None:
+        there.remove(entity)
+        for number in islice(strangers, 200):  # the gone are dropped when others come
+            ledger.begin(EntityId(number), (), run=1)
+
+    ledger.begin(ROOT, (), run=1)
+    ledger.begin(CHILD, (ROOT,), run=1)
+    ledger.begin(GRANDCHILD, (CHILD, ROOT), run=1)
     ledger.spend(GRANDCHILD, tokens=10)
-    ledger.forget(GRANDCHILD)
+    go(GRANDCHILD)
     ledger.spend(GRANDCHILD, tokens=10)
     ledger.settle(GRANDCHILD, Spent(), Spent(5))
-    ledger.forget(GRANDCHILD)
     assert ledger.spent(GRANDCHILD) == ledger.spent(GRANDCHILD, tree=True) == Spent()
     assert ledger.spent(ROOT, tree=True) == Spent(10)
-    ledger.forget(ROOT)
+    go(ROOT)
+    assert ledger.spent(ROOT, tree=True) == Spent()
     ledger.spend(CHILD, tokens=1)
     assert ledger.spent(CHILD) == Spent(1)
 
@@ -137,15 +149,17 @@ class TestExceeded:
         ],
     )
     def test_a_limit_is_named(self, limits: dict[str, Any], spent: dict[str, Any], tree: dict[str, Any], name: str | None) -> None:
-        assert exceeded(LimitsComponent(**limits), Spent(**spent), Spent(**tree)) == name
-
-    def test_without_a_tree_only_the_agent_counts(self) -> None:
-        assert exceeded(LimitsComponent(tree_tokens=0), Spent()) is None
+        ledger = family()
+        ledger.spend(CHILD, **spent)
+        ledger.spend(GRANDCHILD, **tree)
+        assert ledger.exceeded(CHILD, {CHILD: LimitsComponent(**limits)}.get) == (None if name is None else (CHILD, name))
 
     def test_in_a_stream_only_tokens_and_cost_count(self) -> None:
         limits = LimitsComponent(turns=0, run_tool_calls=0, tree_turns=0, tree_tool_calls=0, tree_tokens=5)
-        assert exceeded(limits, Spent(), Spent(), streaming=True) is None
-        assert exceeded(limits, Spent(), Spent(5), streaming=True) == "max_tree_tokens"
+        ledger = family()
+        assert ledger.exceeded(CHILD, {CHILD: limits}.get, streaming=True) is None
+        ledger.spend(GRANDCHILD, tokens=5)
+        assert ledger.exceeded(CHILD, {CHILD: limits}.get, streaming=True) == (CHILD, "max_tree_tokens")
 
     def test_the_tree_of_an_agent_above_ends_those_below(self) -> None:
         ledger = family()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncGenerator, Mapping
+from io import BytesIO
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet, finalize
@@ -22,6 +23,9 @@ from ecs_agent.providers.transport import TransportRequest
 READ_BUFFER = 256 * 1024
 READ_SIZE = 32 * 1024
 """So much is decoded at a time: what a read makes then stays in the processor's cache, and a flood does not hold up the others."""
+
+LARGE = 1024 * 1024
+"""A longer request is written in pieces, so that others go on meanwhile."""
 
 
 class AiohttpTransport:
@@ -73,7 +77,7 @@ class AiohttpTransport:
         return await session.request(
             request.method,
             request.url,
-            data=request.body,
+            data=request.body if len(request.body) < LARGE else BytesIO(request.body),
             headers=request.headers,
             allow_redirects=False,
             proxy=self._proxy_for(request.url),

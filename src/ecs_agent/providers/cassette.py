@@ -94,6 +94,11 @@ class Cassette:
         """What was not replayed, in the order of the requests."""
         return self.shelf.unused()
 
+    def rewind(self) -> None:
+        """Every recording may be used again, as if none had been."""
+        self.shelf.rewind()
+        self._replays_since = None
+
     def begins(self, recording: Call | Exchange, now: float, speed: float) -> float:
         """When the request of a recording counts as opened in a replay, which begins with the first one that is asked for; not before now.
 

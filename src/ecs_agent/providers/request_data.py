@@ -6,6 +6,7 @@ Both sides are scrubbed by the same rule, so that a request is found although it
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeGuard
@@ -29,7 +30,12 @@ SHORTEST_SECRET: Final = 8
 _NOT_ASKED: Final = frozenset({"model", "read_timeout", "first_delta_timeout", "total_timeout"})
 """The model has a place of its own, and of the limits of time no model hears."""
 
-_TELLING_NOTHING: Final = frozenset({"content-type", "accept", "accept-encoding", "user-agent"})
+_TELLING_NOTHING: Final = frozenset(
+    {"accept", "accept-encoding", "accept-language", "anthropic-version", "content-type", "http-referer", "openai-beta", "user-agent", "x-title"}
+)
+_FOR_KEYS: Final = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
+_NO_KEY: Final = re.compile(r"[^\W\d_]{1,19}|\d{4}-\d{2}-\d{2}")
+"""A word of a language, or a date."""
 _PLAIN: Final = PlainData()
 
 
@@ -93,10 +99,15 @@ def without_secrets(url: str) -> str:
 
 
 def secrets_in(headers: Mapping[str, str]) -> list[str]:
-    """The values of headers that may be, or hold, a key."""
-    values = [str(value) for name, value in headers.items() if str(name).lower() not in _TELLING_NOTHING]
-    words = [*values, *[word for value in values for word in value.split()]]
-    return sorted({word for word in words if len(word) >= SHORTEST_SECRET}, key=len, reverse=True)
+    """The parts of headers that may be a key. Words of a language are not, but in the headers that are made for keys."""
+    found: set[str] = set()
+    for name, value in headers.items():
+        words = [word for word in str(value).split() if len(word) >= SHORTEST_SECRET]
+        if name.lower() in _FOR_KEYS:
+            found.update(words)
+        elif name.lower() not in _TELLING_NOTHING:
+            found.update([word for word in words if not _NO_KEY.fullmatch(word)])
+    return sorted(found, key=len, reverse=True)
 
 
 def scrubbed(data: Any, secrets: Iterable[str]) -> Any:

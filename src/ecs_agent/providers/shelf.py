@@ -42,6 +42,10 @@ class Shelf:
         """Those that nobody asked for, in the order of the requests."""
         return [recording for recording in self.recordings if recording.number not in self._used]
 
+    def rewind(self) -> None:
+        """None is used."""
+        self._used.clear()
+
     def call(self, asked: JsonObject, provider: str | None, *, repeat: bool) -> Call:
         """The recorded answer of a provider.
 

@@ -1,7 +1,8 @@
 """The deltas of an answer as JSON data, and back without loss: what journals and recordings hold of a stream.
 
 A run of plain text, nearly all there is, is one object: `{"text": "Hello you", "lengths": [5, 4]}`; `lengths`, in characters, are left out of a
-single delta. Every other delta is an object of its own, with the fields that are not as a delta begins.
+single delta. A run of reasoning is `{"reasoning": "hm, yes", "lengths": [3, 4]}`. Every other delta is an object of its own, with the fields that
+are not as a delta begins.
 
 The calls that a delta holds are all calls so far, so that writing them would cost the square of their text. `tool_calls` is the number of
 fragments, counted back from this delta's last one, that say what they are; or the calls themselves where fragments do not say it: as an array
@@ -56,9 +57,8 @@ _DELTA: Final[Record[StreamDelta]] = Record(
 )
 
 _content: Final = attrgetter("content")
-_rest: Final = attrgetter(
-    "tool_calls", "finish_reason", "usage", "reasoning", "refusal", "tool_fragments", "parts", "raw_finish_reason", "final", "logprobs"
-)
+_reasoning: Final = attrgetter("reasoning")
+_rest: Final = attrgetter("tool_calls", "finish_reason", "usage", "refusal", "tool_fragments", "parts", "raw_finish_reason", "final", "logprobs")
 _NOTHING_ELSE: Final[tuple[object, ...]] = _rest(StreamDelta())
 
 
@@ -86,11 +86,13 @@ class DeltaWriter:
             TypeError: one holds what it cannot; the message is a sentence.
         """
         if type(deltas) is TextDeltas and set(map(type, texts := list(map(_content, deltas)))) == {str}:
-            return [_text_run(texts)]
+            return [_run("text", texts)]
         data: list[JsonObject] = []
-        for is_plain, run in groupby(deltas, is_text):
-            if is_plain:
-                data.append(_text_run(list(map(_content, run))))
+        for kind, run in groupby(deltas, _kind):
+            if kind == "text":
+                data.append(_run(kind, list(map(_content, run))))
+            elif kind == "reasoning":
+                data.append(_run(kind, list(map(_reasoning, run))))
             else:
                 data += map(self.write_one, run)
         return data
@@ -129,7 +131,9 @@ class DeltaReader:
         deltas: list[StreamDelta] = []
         for entry in data:
             if is_object(entry) and "text" in entry:
-                deltas += map(StreamDelta, _texts(entry))
+                deltas += map(StreamDelta, _texts("text", entry))
+            elif is_object(entry) and "lengths" in entry:
+                deltas += [StreamDelta(reasoning=text) for text in _texts("reasoning", entry)]
             else:
                 deltas.append(self.read_one(entry))
         return deltas
@@ -137,7 +141,7 @@ class DeltaReader:
     def read_one(self, data: Any) -> StreamDelta:
         """The delta of such data that stands for one delta."""
         if is_object(data) and "text" in data:
-            (text,) = _texts(data, most=1)
+            (text,) = _texts("text", data, most=1)
             return StreamDelta(text)
         delta = _DELTA.read(data)
         self._calls.take(delta.tool_fragments)
@@ -148,17 +152,24 @@ class DeltaReader:
 
 def is_text(delta: StreamDelta) -> bool:
     """Whether a delta is text and nothing else, as nearly all are."""
-    return type(delta.content) is str and _rest(delta) == _NOTHING_ELSE
+    return type(delta.content) is str and delta.reasoning is None and _rest(delta) == _NOTHING_ELSE
 
 
-def _text_run(texts: list[str]) -> JsonObject:
-    return {"text": texts[0]} if len(texts) == 1 else {"text": "".join(texts), "lengths": list(map(len, texts))}
+def _kind(delta: StreamDelta) -> str:
+    """Of which run a delta can be a part: it has one text and nothing else."""
+    if is_text(delta):
+        return "text"
+    return "reasoning" if delta.content is None and type(delta.reasoning) is str and _rest(delta) == _NOTHING_ELSE else ""
 
 
-def _texts(data: JsonObject, most: int | None = None) -> list[str]:
-    text = data["text"]
-    if type(text) is not str or data.keys() - {"text", "lengths"}:
-        raise ValueError("a run of texts is not {text, lengths}")
+def _run(kind: str, texts: list[str]) -> JsonObject:
+    return {kind: texts[0]} if len(texts) == 1 else {kind: "".join(texts), "lengths": list(map(len, texts))}
+
+
+def _texts(kind: str, data: JsonObject, most: int | None = None) -> list[str]:
+    text = data.get(kind)
+    if type(text) is not str or data.keys() - {kind, "lengths"}:
+        raise ValueError(f"a run of texts is not {{{kind}, lengths}}")
     if "lengths" not in data:
         return [text]
     lengths = data["lengths"]

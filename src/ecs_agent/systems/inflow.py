@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from ecs_agent.components import StreamPolicy, StreamStateComponent
+from ecs_agent.components import StreamPolicy, StreamStateComponent, TurnComponent
 from ecs_agent.core import Entity, EventKind
 from ecs_agent.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
-from ecs_agent.providers.calling import ask, open_answer
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.systems.budget import Budget, LimitReached
 from ecs_agent.systems.continuation import EchoGuard
+from ecs_agent.systems.outside import Outside
 from ecs_agent.systems.patience import Patience
 from ecs_agent.types import CompletionResult, Message, StreamDelta, StreamDeltaEvent, StreamStartEvent
 
@@ -55,7 +55,12 @@ class Inflow:
             ProviderError: it was refused, or broke off, or took too long; `partial` is what had arrived.
             LimitReached: it may not go on.
         """
-        answer = self._streamed(provider, messages, options) if stream else ask(provider, messages, options)
+        me = self._me
+        outside, turn = me.resource(Outside, Outside), me.get(TurnComponent) or TurnComponent()
+        if stream:
+            answer = self._streamed(outside.open_answer(me.id, turn, provider, messages, options))
+        else:
+            answer = outside.ask(me.id, turn, provider, messages, options)
         try:
             return await (self._in_time(answer) if self._policy.has_limits else answer)
         except asyncio.CancelledError:
@@ -86,8 +91,8 @@ class Inflow:
         finally:
             patience.stop()
 
-    async def _streamed(self, provider: ProviderLike, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
-        answer = await open_answer(provider, messages, options)
+    async def _streamed(self, opening: Coroutine[Any, Any, CompletionStream | AsyncGenerator[StreamDelta, None]]) -> CompletionResult:
+        answer = await opening
         self._me.emit(StreamStartEvent(self._me.id))
         async with aclosing(answer):
             if isinstance(answer, CompletionStream):

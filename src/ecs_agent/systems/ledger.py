@@ -18,7 +18,7 @@ from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN
 from ecs_agent.providers.token_estimate import tokens_in_characters as estimate_tokens
 from ecs_agent.types import EntityId
 
-__all__ = ["CHARACTERS_A_TOKEN", "Ledger", "Spent", "estimate_tokens", "exceeded"]
+__all__ = ["CHARACTERS_A_TOKEN", "Ledger", "Spent", "estimate_tokens"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Ledger:
         Args:
             entity: who wants to go on.
             limits_of: the limits of an agent; None for the defaults.
-            streaming: as for the function `exceeded`.
+            streaming: an answer is under way, so only tokens and cost can end it; turns and tool calls are counted where they begin.
         """
         entry = self._entries.get(entity)
         if entry is None:
@@ -212,28 +212,12 @@ class Ledger:
                 return True
         return False
 
-    def forget(self, entity: EntityId) -> None:
-        """An agent is gone. What it spent stays in the trees it was in."""
-        self._entries.pop(entity, None)
-
 
 def _affordable(limit: float | None, spent: float, price: float) -> float:
     return math.inf if limit is None or not price else (limit - spent) / price
 
 
-def exceeded(limits: LimitsComponent, spent: Spent, tree: Spent | None = None, *, streaming: bool = False) -> str | None:
-    """The name of the first limit that is reached, so that nothing more may begin; None if there is none.
-
-    Args:
-        limits: those of one agent.
-        spent: what it spent by itself.
-        tree: what its tree spent.
-        streaming: an answer is under way, so only tokens and cost can end it; turns and tool calls are counted where they begin.
-    """
-    return _reached(limits, spent, streaming) or (_reached_in_tree(limits, tree, streaming) if tree is not None else None)
-
-
-def _reached(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) -> str | None:
+def _reached(limits: LimitsComponent, spent: _Account, streaming: bool) -> str | None:
     if not streaming and limits.turns is not None and spent.turns >= limits.turns:
         return "max_turns"
     if not streaming and limits.run_tool_calls is not None and spent.tool_calls >= limits.run_tool_calls:
@@ -243,7 +227,7 @@ def _reached(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) 
     return "max_cost" if limits.cost is not None and spent.cost >= limits.cost else None
 
 
-def _reached_in_tree(limits: LimitsComponent, spent: Spent | _Account, streaming: bool) -> str | None:
+def _reached_in_tree(limits: LimitsComponent, spent: _Account, streaming: bool) -> str | None:
     if not streaming and limits.tree_turns is not None and spent.turns >= limits.tree_turns:
         return "max_tree_turns"
     if not streaming and limits.tree_tool_calls is not None and spent.tool_calls >= limits.tree_tool_calls:

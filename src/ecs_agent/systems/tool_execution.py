@@ -9,7 +9,7 @@ of a call, the next one so knows that the call may have taken effect: it is not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 import msgspec
@@ -27,6 +27,7 @@ from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import Permits
 from ecs_agent.systems.budget import budget_of
 from ecs_agent.systems.conversation import admit, append, interrupted_result
+from ecs_agent.systems.outside import Outside
 from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
 from ecs_agent.tools.threads import ToolThreads
 from ecs_agent.types import EntityId, Message, ToolCall
@@ -110,18 +111,22 @@ class ToolExecutionSystem:
         try:
             if at_once is not None:
                 await _intend(me, pending, [call], registry)
-            outcome = await execute_call(
-                call,
-                registry.handlers.get(call.name),
-                limits=self._limits,
-                threads=me.resource(ToolThreads, ToolThreads),
-                schema=registry.tools.get(call.name),
-                known=registry.handlers,
-            )
+            outside, turn = me.resource(Outside, Outside), me.get(TurnComponent) or TurnComponent()
+            outcome = await outside.run_tool(me.id, turn, call, lambda: self._execute(me, call, registry))
         finally:
             if release is not None:
                 release()
         _keep(me, pending, call, outcome)
+
+    def _execute(self, me: Entity, call: ToolCall, registry: ToolRegistryComponent) -> Awaitable[ToolOutcome]:
+        return execute_call(
+            call,
+            registry.handlers.get(call.name),
+            limits=self._limits,
+            threads=me.resource(ToolThreads, ToolThreads),
+            schema=registry.tools.get(call.name),
+            known=registry.handlers,
+        )
 
     def settle(self, me: Entity) -> None:
         """Answer every pending call: with its result where there is one, else as interrupted."""

@@ -36,11 +36,11 @@ class ShufflingLoop(VirtualClockLoop):
     """An event loop on virtual time whose tasks take turns in an order drawn by a seed; the same seed is the same order in any process."""
 
     def __init__(self, seed: int) -> None:
-        self._draw = Random(seed)
+        self._draw = Random(seed)  # noqa: S311 - chance, not a secret
         self._steps: list[asyncio.Handle] = []
         super().__init__()
 
-    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None) -> asyncio.Handle:
+    def call_soon(self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None) -> asyncio.Handle:
         """As ever; for a step of a task this reserves the place of one of the steps that are ready with it."""
         if not _is_step(callback):
             self._steps = []  # those before this callback stay there
@@ -59,7 +59,7 @@ class ShufflingLoop(VirtualClockLoop):
 def _is_step(callback: Callable[..., object]) -> bool:
     """Whether a callback goes on with a task. Methods that others may call, such as its `cancel`, do not."""
     task = getattr(callback, "__self__", None)
-    return isinstance(task, asyncio.Task) and not hasattr(task, getattr(callback, "__name__", ""))
+    return isinstance(task, asyncio.Task) and not hasattr(asyncio.Task, getattr(callback, "__name__", ""))
 
 
 def run_shuffled(main: Callable[[], Coroutine[Any, Any, T]], seed: int) -> T:
