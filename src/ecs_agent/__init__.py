@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_agent._version import __version__
     from ecs_agent.agent import Agent, AgentEvent, AgentRun, RunCompleted, spawn_agent
+    from ecs_agent.components import StreamPolicy
     from ecs_agent.core import Entity, EventBus, Query, Read, Runner, World, run_sync, system
     from ecs_agent.errors import EcsAgentError, ProviderError, RateLimitError, StreamInterruptedError
     from ecs_agent.logging import configure_logging, get_logger
     from ecs_agent.providers import RetryProvider
+    from ecs_agent.serialization import WorldSerializer
+    from ecs_agent.store import open_world
     from ecs_agent.streaming import (
         CitationReceived,
         Finished,
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
         ToolCallStarted,
         UsageReported,
     )
-    from ecs_agent.systems import ToolExecutionCompleted, ToolExecutionStarted, TurnStarted, append_message
+    from ecs_agent.systems import AttemptContinued, AttemptDiscarded, ToolExecutionCompleted, ToolExecutionStarted, TurnStarted, append_message
     from ecs_agent.tools import tool
     from ecs_agent.types import CompletionResult, EntityId, Message, RetryConfig, StreamDelta, ToolCall, ToolSchema, Usage
 
@@ -32,6 +35,8 @@ _HOME = {
     "Agent": "agent",
     "AgentEvent": "agent",
     "AgentRun": "agent",
+    "AttemptContinued": "systems",
+    "AttemptDiscarded": "systems",
     "CitationReceived": "streaming",
     "CompletionResult": "types",
     "EcsAgentError": "errors",
@@ -52,6 +57,7 @@ _HOME = {
     "Runner": "core",
     "StreamDelta": "types",
     "StreamInterruptedError": "errors",
+    "StreamPolicy": "components",
     "TextDelta": "streaming",
     "ToolCall": "types",
     "ToolCallCompleted": "streaming",
@@ -64,10 +70,12 @@ _HOME = {
     "Usage": "types",
     "UsageReported": "streaming",
     "World": "core",
+    "WorldSerializer": "serialization",
     "__version__": "_version",
     "append_message": "systems",
     "configure_logging": "logging",
     "get_logger": "logging",
+    "open_world": "store",
     "run_sync": "core",
     "spawn_agent": "agent",
     "system": "core",
@@ -78,6 +86,8 @@ __all__ = [
     "Agent",
     "AgentEvent",
     "AgentRun",
+    "AttemptContinued",
+    "AttemptDiscarded",
     "CitationReceived",
     "CompletionResult",
     "EcsAgentError",
@@ -98,6 +108,7 @@ __all__ = [
     "Runner",
     "StreamDelta",
     "StreamInterruptedError",
+    "StreamPolicy",
     "TextDelta",
     "ToolCall",
     "ToolCallCompleted",
@@ -110,10 +121,12 @@ __all__ = [
     "Usage",
     "UsageReported",
     "World",
+    "WorldSerializer",
     "__version__",
     "append_message",
     "configure_logging",
     "get_logger",
+    "open_world",
     "run_sync",
     "spawn_agent",
     "system",

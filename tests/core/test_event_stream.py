@@ -240,6 +240,7 @@ class TestMerging:
             world.emit(entity, Piece(entity, text))
         assert [(envelope.payload.text, getattr(envelope, attribute)) for envelope in await rest(events)] == [("ab", 0), ("c", 1)]
 
+    @pytest.mark.no_cover
     async def test_merging_costs_the_same_for_each_fact_however_far_behind_the_reader_is(self, world: World) -> None:
         given, calls, count = 0, 0, 200_000
 

@@ -295,6 +295,7 @@ def chain(world: World, length: int) -> list[EntityId]:
     return entities
 
 
+@pytest.mark.no_cover
 async def test_a_chain_of_5000_nested_entities_is_deleted_children_first_with_the_call_at_its_end(world: World) -> None:
     world.register_system(first)
     entities = chain(world, 5000)

@@ -92,6 +92,7 @@ def try_seed(seed: int, folder: Path, *, kills: int | None = None) -> Verdict:
     expected, problems = _examined(unharmed.store, seed, plain, folder)
     verdict.problems += [f"unharmed: {problem}" for problem in [*problems, *transcript_problems(seed, expected, expected)]]
     store, effects, told = str(folder / "crew.db"), folder / "crew.effects", Told()
+    transcripts: Transcripts = {}
     for moment in [*moments(seed, seconds, kills), None]:
         verdict.lives += 1
         _follow(Life(seed, verdict.lives, store, str(effects), moment), told)

@@ -24,12 +24,14 @@ from ecs_agent import World
 from ecs_agent.components import ConversationComponent
 from ecs_agent.core import Clock, ComponentAdded, ComponentChanged, ComponentRemoved, Envelope, EventStream, EveryDelta
 from ecs_agent.store import Frame, JournalEngine, Snapshot, SqliteEngine, open_world
+from ecs_agent.store.journal import Durability
 from ecs_agent.streaming.message_data import message_to_data
 from ecs_agent.types import JsonObject, Message
 
 Kind: TypeAlias = Literal["opening", "seconds", "line", "before write", "after write", "before effect", "after effect"]
 
 SNAPSHOT_EVERY: Final = (20_000, 50, 200)
+DURABILITIES: Final[tuple[Durability, ...]] = ("turn", "event", "turn", "exit", "turn")
 MOST: Final = 1_000_000
 """So many facts wait for whoever digests them; none is merged."""
 
@@ -89,11 +91,15 @@ class MortalEngine(SqliteEngine):
 def opened(engine: JournalEngine, seed: int, models: Sequence[Model], add: Callable[[str], None], clock: Clock | None = None) -> World:
     """The world of a store, furnished."""
     tools = tools_of(add)
-    given = {each.name: each for each in tools} | {"send_message": tools[0]}  # those that chat get their own afterwards
-    every = SNAPSHOT_EVERY[seed % len(SNAPSHOT_EVERY)]
-    providers = [model.provider for model in models]
     world = open_world(
-        engine=engine, providers=providers, tools=given, components=[Errand], clock=clock, rng=Random(seed), snapshot_every=every
+        engine=engine,
+        providers=[model.provider for model in models],
+        tools={each.name: each for each in tools} | {"send_message": tools[0]},  # those that chat get their own afterwards
+        components=[Errand],
+        durability=DURABILITIES[seed // 3 % len(DURABILITIES)],
+        clock=clock,
+        rng=Random(seed),
+        snapshot_every=SNAPSHOT_EVERY[seed % len(SNAPSHOT_EVERY)],
     )
     furnish(world, seed, models, tools)
     return world

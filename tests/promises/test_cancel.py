@@ -249,6 +249,7 @@ async def test_a_cancel_while_waiting_for_one_of_the_streams_takes_none_away() -
         assert [task.cancelled() for task in waiting] == [True] * 99 + [False]
 
 
+@pytest.mark.no_cover
 async def test_ten_thousand_cancels_under_a_limit_of_ten_leave_the_provider_healthy() -> None:
     healthy = False
 

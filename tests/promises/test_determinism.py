@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.promises.crew import healthy, new_world
 
 from ecs_agent import Runner, append_message
 from ecs_agent.core import MemoryLog
 from ecs_agent.testing import run
+
+pytestmark = pytest.mark.no_cover  # what many agents run is covered by one
 
 ROOT = Path(__file__).parents[2]
 AGENTS = 50

@@ -93,7 +93,7 @@ def test_a_crew_that_is_cut_off_behind_any_write_ends_as_if_it_had_not_been(seed
     draw = Random(f"cuts {seed}")
     for count in draw.sample(range(len(store.writes)), k=3):
         effects, completed, cut = list[str](), list[tuple[int, str, str]](), store
-        life = unharmed
+        life, survived = unharmed, 0
         for number in range(draw.randint(1, 2)):  # several crashes, one after another
             survived = count if number == 0 else draw.randint(survived, len(cut.writes) - 1)
             effects += [key for key, writes in life.effects if writes <= survived]
@@ -223,20 +223,21 @@ def test_a_snapshot_of_a_later_life_has_those_who_did_nothing_in_it() -> None:
     store = Written()
 
     async def main() -> None:
-        def opening() -> World:
-            return open_world(engine=store, providers=[FakeProvider(["Yes."] * 9)], clock=LoopClock())
+        def opened_again(store: Written) -> tuple[World, FakeProvider]:
+            provider = FakeProvider(["Yes."] * 9)
+            return open_world(engine=store, providers=[provider], clock=LoopClock()), provider
 
-        async with opening() as world:
-            agents = [spawn_agent(world, FakeProvider(["Yes."]), system_prompt=f"You are {number}.") for number in range(3)]
-            for agent in agents:
+        world, provider = opened_again(store)
+        async with world:
+            for agent in [spawn_agent(world, provider, system_prompt=f"You are {number}.") for number in range(3)]:
                 await agent.ask("Are you there?")
         crashed = store.after(len(store.writes) - 1)  # but for the last snapshot
-        for number in (1, 2):
-            async with open_world(engine=crashed, providers=[FakeProvider(["Yes."] * 9)], clock=LoopClock()) as world:
+        for _ in range(2):
+            world, _provider = opened_again(crashed)
+            async with world:
                 await Agent(world, EntityId(1)).ask("And now?")
-                left = world
         async with open_world(engine=crashed, providers=[FakeProvider([])], clock=LoopClock()) as again:
-            assert diff(left, again) == []
+            assert diff(world, again) == []
             assert [len(held.messages) for _, (held,) in again.query(ConversationComponent)] == [6, 2, 2]
 
     run(main)

@@ -25,6 +25,8 @@ from ecs_agent.streaming import Fold
 from ecs_agent.testing import chunk
 from ecs_agent.types import JsonObject, Message, StreamDelta
 
+pytestmark = pytest.mark.no_cover  # time and memory of the program are measured, not those of the tracer
+
 HI = [Message("user", "Hi")]
 MIB = 1024 * 1024
 MILLION = 1_000_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from tests.promises.crew import FAILURES, healthy, log_of, new_world
 
 from ecs_agent import Agent, Runner, World, append_message, spawn_agent, system
@@ -15,6 +16,8 @@ from ecs_agent.systems import history_problems
 from ecs_agent.systems.invariants import check_world
 from ecs_agent.testing import run
 from ecs_agent.types import Message
+
+pytestmark = pytest.mark.no_cover  # what many agents run is covered by one
 
 HEALTHY = 90
 DEADLINE = 300.0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from tests.promises.socket_server import END, HEAD, Conversation, SocketServer, descriptors, event, text_of
 
 from ecs_agent.providers import OpenAIProvider
 from ecs_agent.types import Message
+
+pytestmark = pytest.mark.no_cover  # traced, it would be three times the work; what it runs is covered elsewhere
 
 HI = [Message("user", "Hi")]
 STREAMS = 5_000

@@ -85,6 +85,7 @@ class TestWhatComesOut:
             assert decoder.last_event_id == case.get("last_event_id", case["events"][-1][2] if case["events"] else "")
 
 
+@pytest.mark.no_cover  # so many times the same lines, which TestWhatComesOut covers
 class TestSplits:
     """P2: what comes out does not depend on how the bytes were delivered."""
 
@@ -107,6 +108,7 @@ class TestSplits:
         assert all(decode(split).facts == expected for split in splits([body], rounds=5))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("seed", range(40))
 def test_events_of_all_kinds_in_one_read_are_what_they_are_one_by_one(seed: int) -> None:
     """Plain text is read many events at a time; whatever stands between must not be read as more of it, nor be passed over."""
@@ -160,6 +162,7 @@ def turned(value: Any) -> Any:
     return [turned(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.mark.no_cover
 class TestCuts:
     """P1: a stream cut at any byte is a typed error with the partial, or the whole message."""
 

@@ -14,7 +14,7 @@ from ecs_agent.errors import StoreError, UnsavableError
 from ecs_agent.store.engine import Frame, Snapshot
 from ecs_agent.store.journal import Journal
 from ecs_agent.store.memory_engine import MemoryEngine
-from ecs_agent.store.salvage import FactUnsaved
+from ecs_agent.store.events import FactUnsaved
 from ecs_agent.types import EntityId
 
 
@@ -98,6 +98,11 @@ class Engine(MemoryEngine):
     def ends(self) -> list[int]:
         """The position behind each write."""
         return [frames[-1].end for frames, _ in self.writes if frames]
+
+    @property
+    def stored_ends(self) -> list[int]:
+        """The position behind each frame."""
+        return [frame.end for frames, _ in self.writes for frame in frames]
 
     @property
     def stored(self) -> list[Any]:

@@ -213,8 +213,8 @@ def test_no_event_of_the_package_is_forgotten() -> None:
 
 
 TELLING = {"emit", "emit_each", "publish", "report", "record", "edit", "note_edit", "_publish"}
-NO_FACTS = {"EntityStats", "Put", "WorldRestored"}
-"""Counts, changes; and what the store itself tells, which it registers where it is."""
+NO_FACTS = {"EntityStats", "Put"}
+"""Counts and changes."""
 
 
 # Types of one's own

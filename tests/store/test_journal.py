@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,27 +152,49 @@ def test_facts_that_come_without_a_loop_do_not_wait_in_any_number(engine: Engine
     assert [frame.end for frames, _ in engine.writes for frame in frames] == [EXIT_FACTS, EXIT_FACTS + 1]
 
 
-@pytest.mark.parametrize("end", ["fact", "deltas"])
-def test_a_loop_that_was_closed_with_a_flush_due_is_not_waited_for(engine: Engine, end: str) -> None:
+def append_one(log: Journal) -> None:
+    add(log, 1)
+
+
+def extend_by_one(log: Journal) -> None:
+    log.extend(burst(log, 1))
+
+
+@pytest.mark.parametrize("first", [append_one, extend_by_one])
+@pytest.mark.parametrize("second", [append_one, extend_by_one])
+def test_a_loop_that_was_closed_with_a_flush_due_is_not_waited_for(
+    engine: Engine, first: Callable[[Journal], None], second: Callable[[Journal], None]
+) -> None:
     log = journal(engine)
-
-    async def one() -> None:
-        if end == "fact":
-            asyncio.get_running_loop().call_soon(add, log, 1)
-            await asyncio.sleep(0)
-        log.extend(burst(log, 1))
-
     loop = asyncio.SelectorEventLoop()
-    loop.run_until_complete(one())
+    loop.call_soon(loop.stop)
+    loop.call_soon(first, log)
+    loop.run_forever()
     loop.close()
+    assert engine.writes == []
 
-    async def two() -> None:
-        log.extend(burst(log, 2))
+    async def main() -> None:
+        second(log)
         await asyncio.sleep(0.06)
-        assert log.committed == log.next_pos
+        assert log.committed == log.next_pos == 2
         await log.aclose()
 
-    run(two)
+    run(main)
+
+
+def test_a_flush_that_was_due_is_not_once_everything_was_flushed(engine: Engine) -> None:
+    async def main() -> None:
+        async with journal(engine) as log:
+            log.extend(burst(log, 1))
+            log.flush()
+            await asyncio.sleep(0.03)
+            log.extend(burst(log, 2))
+            await asyncio.sleep(0.04)
+            assert engine.ends == [1]
+            await asyncio.sleep(0.02)
+            assert engine.ends == [1, 2]
+
+    run(main)
 
 
 def test_a_flush_of_very_many_entries_is_several_frames_in_one_write(engine: Engine) -> None:
@@ -288,6 +311,34 @@ def test_a_commit_whose_loop_is_gone_is_written_all_the_same() -> None:
     engine.gate.set()
     log.close()
     assert engine.stored == [1]
+
+
+def test_a_commit_that_waits_in_a_loop_that_was_closed_harms_nobody(engine: Engine) -> None:
+    log = journal(engine)
+    add(log, 1)
+    loop = asyncio.SelectorEventLoop()
+    task = loop.create_task(log.commit())
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    run(log.aclose)
+    assert engine.stored == [1]
+
+
+def test_a_commit_on_a_virtual_clock_does_not_see_what_the_thread_has_done_before_the_loop_is_told() -> None:
+    async def main() -> None:
+        async with journal(Engine()) as log:
+            add(log, 1)
+            await asyncio.sleep(0)
+            while not log.committed:
+                pass  # until the thread is through, however fast it is
+            task = asyncio.ensure_future(log.commit())
+            await asyncio.sleep(0)
+            assert not task.done()
+            assert await task == 1
+
+    run(main)
 
 
 def test_commits_in_one_loop_after_another(engine: Engine) -> None:

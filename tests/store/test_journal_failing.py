@@ -219,6 +219,17 @@ def test_a_journal_breaks_off_when_too_much_waits_and_what_came_before_is_kept(e
     run(main)
 
 
+def test_what_was_written_does_not_wait(engine: Engine) -> None:
+    async def main() -> None:
+        async with journal(engine, max_waiting=1000) as log:
+            for _ in range(50):
+                add(log, "x" * 100)
+                await log.commit()
+            assert log.failed is None
+
+    run(main)
+
+
 def test_who_waits_when_the_journal_breaks_off_is_told(engine: Engine) -> None:
     async def main() -> None:
         log = journal(engine, max_waiting=100)

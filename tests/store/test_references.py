@@ -98,6 +98,13 @@ def test_a_name_that_several_given_ones_have_is_not_guessed() -> None:
         references.check()
 
 
+def test_those_that_are_named_like_their_class_are_found_again() -> None:
+    one, other = Named("Named"), Named("Named")
+    references = References(providers=[one, other])
+    assert [references.provider(references.name_of(each)) for each in (one, other)] == [one, other]
+    references.check()
+
+
 def test_a_given_one_is_also_found_by_class_and_model() -> None:
     provider = Named("n", "m1")
     assert References(providers=[provider]).provider("Named:m1") is provider

@@ -12,7 +12,8 @@ from ecs_agent.core.change import Change, Dropped, Edited, Put, Replaced
 from ecs_agent.core.events import EntityDeleted
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import UnsavableError
-from ecs_agent.store.salvage import FactUnsaved, Salvage
+from ecs_agent.store.events import FactUnsaved
+from ecs_agent.store.salvage import Salvage
 from ecs_agent.types import EntityId
 
 
@@ -143,6 +144,11 @@ def test_what_is_gone_is_not_missing(salvage: Salvage, written: Written, end: En
     salvage.encode([end])
     assert written.entries == [end]
     assert list(salvage.unsaved) == [(2, Note)]
+
+
+def test_of_an_entity_that_is_gone_no_account_is_kept(salvage: Salvage) -> None:
+    salvage.encode([fact(0, 1, BAD), fact(1, 2, BAD), fact(2, 1, EntityDeleted(EntityId(1)))])
+    assert salvage._told == {(2, "Told")}
 
 
 @pytest.mark.parametrize(

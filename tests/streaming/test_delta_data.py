@@ -208,6 +208,26 @@ def test_a_fragment_that_a_full_log_took_unseen_is_not_passed_over() -> None:
     assert there_and_back([hidden]) == hidden
 
 
+def test_a_view_that_grew_by_something_else_than_its_delta_says_is_written_out() -> None:
+    made = call_deltas([ToolCallFragment(0, "a", "b", "{"), ToolCallFragment(0, arguments="}"), ToolCallFragment(0, arguments=" ")])
+    lying = [made[0], StreamDelta(tool_calls=made[1].tool_calls, tool_fragments=(ToolCallFragment(0, arguments="]"),)), made[2]]
+    assert [isinstance(entry["tool_calls"], int) for entry in deltas_to_data(lying)] == [True, False, False]
+    assert there_and_back([lying]) == lying
+
+
+def test_what_a_full_log_took_between_two_views_is_not_passed_over() -> None:
+    pieces = [ToolCallFragment(0, arguments=str(place)) for place in range(520)]
+    log = ToolCallLog()
+    made: list[StreamDelta] = []
+    for place, fragment in enumerate(pieces):
+        log.append(fragment)
+        if place == 9:
+            made.append(StreamDelta(tool_calls=log.view(), tool_fragments=tuple(pieces[:10])))
+    made.append(StreamDelta(tool_calls=log.view(), tool_fragments=tuple(pieces[10:256] + pieces[512:])))
+    assert [isinstance(entry["tool_calls"], int) for entry in deltas_to_data(made)] == [True, False]
+    assert there_and_back([made]) == made
+
+
 def test_the_last_attempts_calls_are_not_the_next_ones() -> None:
     """A list may hold deltas of one attempt after those of another, and be written from there on by somebody new."""
     first, second = call_deltas(long_call(3)), call_deltas([ToolCallFragment(0, "z", "other", "{}")])
@@ -273,6 +293,7 @@ def test_whatever_data_there_is_only_a_value_error_comes(data: Any) -> None:
         (StreamDelta("a", parts=3), "StreamDelta.parts is a int, not a tuple"),  # type: ignore[arg-type]
         (StreamDelta("a", finish_reason="tired"), "StreamDelta.finish_reason is 'tired'"),  # type: ignore[arg-type]
         (StreamDelta(final=1), "StreamDelta.final is a int"),  # type: ignore[arg-type]
+        (StreamDelta(final=0), "StreamDelta.final is a int"),  # type: ignore[arg-type]
         (StreamDelta(logprobs=(TokenLogprob("a", "x"),)), "logprob is a str"),  # type: ignore[arg-type]
     ],
 )

@@ -147,7 +147,7 @@ def test_a_list_that_holds_itself_is_refused() -> None:
     [
         {"$tuple": 1}, {"$set": [[1]]}, {"$frozenset": [{"a": 1}]}, {"$bytes": 1}, {"$bytes": "a"}, {"$bytes": "ä"}, {"$bytearray": "*"},
         {"$float": "1"}, {"$float": 1}, {"$int": "q"}, {"$int": 3}, {"$dict": 1}, {"$dict": [1]}, {"$dict": [[1]]}, {"$dict": [[[1], 2]]},
-        {"$deque": []}, {"$deque": ["x"]}, {"$deque": [True]}, {"$deque": [-1]}, {"$nothing": 1}, {"$tuple": [1], "b": 2}, {"$": 1},
+        {"$deque": []}, {"$deque": ["x"]}, {"$deque": [True]}, {"$deque": [-1]}, {"$deque": [2**63]}, {"$nothing": 1}, {"$tuple": [1], "b": 2}, {"$": 1},
     ],
 )  # fmt: skip
 def test_damaged_data_is_refused(data: object) -> None:

@@ -12,10 +12,11 @@ from tests.systems.scripted import Scripted, calls, text
 from ecs_agent import Agent, Runner, World, append_message, spawn_agent, tool
 from ecs_agent.components import ConversationComponent, InterruptionComponent, QueuedInputComponent, StreamStateComponent, TurnComponent
 from ecs_agent.core import Envelope, MemoryLog
+from ecs_agent.store import open_world
 from ecs_agent.systems import AttemptContinued, AttemptInterrupted, AttemptStarted, ToolExecutionCompleted
 from ecs_agent.systems.invariants import check_facts, check_world
 from ecs_agent.testing import run
-from ecs_agent.types import Message, StreamDelta, StreamEndEvent, ToolCall, Usage
+from ecs_agent.types import Message, StreamDelta, StreamDeltaEvent, StreamEndEvent, ToolCall, Usage
 
 
 @tool
@@ -194,6 +195,34 @@ def test_a_fork_in_the_middle_of_an_answer_is_sound() -> None:
             await running
             assert [Agent(world, branch).messages[-1].content for branch in branches] == ["so far", "anew", "so "]
             assert [fact.entity for fact in world.log.read() if isinstance(fact.payload, AttemptContinued)] == branches[:1]
+            assert check_world(world) == []
+
+    run(main)
+
+
+def test_undo_is_sound_also_back_into_the_middle_of_an_answer_and_so_is_the_end_of_an_entity() -> None:
+    async def main() -> None:
+        provider = Scripted(text("one"), text("t", "wo"), text("anew"))
+        async with open_world(providers={"scripted": provider}) as world:
+            agent = spawn_agent(world, provider)
+            await agent.ask("first")
+            await agent.ask("second")
+            told = {fact.seq: fact.payload for fact in world.log.read() if fact.entity == agent.entity}
+            ends = [seq for seq, event in told.items() if isinstance(event, StreamEndEvent)]
+            middle = next(seq for seq, event in told.items() if isinstance(event, StreamDeltaEvent) and event.delta.content == "t")
+            world.undo(agent.entity, ends[0])
+            assert [message.content for message in agent.messages] == ["first", "one"]
+            assert check_world(world) == []
+            world.undo(agent.entity, middle)
+            assert world.has_component(agent.entity, StreamStateComponent)
+            assert check_world(world) == []
+            world.undo(agent.entity, ends[0])  # what was in hand is gone, without an end of its own
+            assert check_world(world) == []
+            world.undo(agent.entity, middle)
+            await Runner().run(world)
+            assert [message.content for message in agent.messages] == ["first", "one", "second", "anew"]
+            assert check_world(world) == []
+            world.delete_entity(agent.entity)
             assert check_world(world) == []
 
     run(main)

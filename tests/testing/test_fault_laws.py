@@ -27,6 +27,7 @@ def over_sockets(url: str) -> OpenAIProvider:
     return OpenAIProvider("k", url, "m", read_timeout=0.5, tail_timeout=0.2)
 
 
+@pytest.mark.no_cover  # dozens cover what thousands run
 @pytest.mark.parametrize("block", range(10))
 def test_a_thousand_plans_end_as_they_must(block: int) -> None:
     plans = [FaultPlan.random(seed) for seed in range(100 * block, 100 * (block + 1))]
@@ -46,6 +47,7 @@ def test_a_plain_generator_over_a_server_can_be_held_against_them_too() -> None:
     run(lambda: assert_fault_laws(liars.OverHTTP, [FaultPlan.random(seed) for seed in range(100)], over="memory"))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("end", "step"), [("eof", 1), ("reset", 5), ("stall", 5)])
 def test_an_answer_that_is_cut_at_any_byte_is_never_a_success(end: Any, step: int) -> None:
     length = sum(len(piece) for piece in scripted_reply(CALLS, FaultPlan(by="chunk")).pieces if isinstance(piece, bytes))

@@ -118,12 +118,12 @@ def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
 
 _COPY: dict[type, Callable[[Any], Any]] = {  # never changed; a proxy would cost more than the look-up itself
     list: _copied_list,
-    deque: lambda value: deque(_copied_list(value)),
+    deque: lambda value: deque(_copied_list(value), value.maxlen),
     dict: _copied_dict,
-    defaultdict: _copied_dict,
+    defaultdict: lambda value: defaultdict(value.default_factory, _copied_dict(value)),
     OrderedDict: lambda value: OrderedDict(_copied_dict(value)),
     set: set,
-    bytearray: bytes,
+    bytearray: bytearray,
 }
 
 _CONTAINERS = frozenset(_COPY)

@@ -86,15 +86,16 @@ class Entity(Lease):
         """Say that something deep inside a component changed, which comparing cannot find."""
         self._state.note_edit(self._own(), component_type, self._entry)
 
-    def edit(self, component_type: type, event: object, growth: Growth | None = None) -> None:
+    def edit(self, component_type: type, event: object, growth: Growth | None = None, kind: EventKind = EventKind.DERIVED) -> None:
         """Say that a component was changed in place, and which event tells it. Call it right after the change, without awaiting between.
 
         Args:
             component_type: which component.
             event: what happened to it.
             growth: if all that changed is that a list got new elements at its end: its field, and how many. Then the cost is that of these alone.
+            kind: whether it came from outside.
         """
-        self._state.note_edit(self._own(), component_type, self._entry, event, growth=growth)
+        self._state.note_edit(self._own(), component_type, self._entry, event, kind, growth)
 
     def emit(self, event: object, kind: EventKind = EventKind.DERIVED) -> None:
         """Append an event to the log under this entity and wake its subscribers. Never waits."""

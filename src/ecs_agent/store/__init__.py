@@ -3,14 +3,16 @@
 from ecs_agent.store.codecs import Codecs, Registration
 from ecs_agent.store.diff import Difference, diff, diff_entities
 from ecs_agent.store.engine import Frame, Head, JournalEngine, Snapshot, Version
+from ecs_agent.store.events import FactUnsaved, WorldRestored
 from ecs_agent.store.memory_engine import MemoryEngine
-from ecs_agent.store.open import WorldRestored, open_world
+from ecs_agent.store.open import open_world
 from ecs_agent.store.sqlite_engine import SqliteEngine
 from ecs_agent.store.unknown import UnknownComponent, UnknownEvent
 
 __all__ = [
     "Codecs",
     "Difference",
+    "FactUnsaved",
     "Frame",
     "Head",
     "JournalEngine",

@@ -151,7 +151,7 @@ class Codecs:
         """
         if issubclass(kind, UnknownComponent):
             return cast("JsonObject", values[0])
-        return self._fields(kind, lambda form: {name: form.write_field(name, value) for name, value in zip(names, values, strict=True)})
+        return self._fields(kind, lambda form: form.write_values(names, values))
 
     def field_data(self, kind: type[Any], name: str, value: object) -> Any:
         """One field.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -23,7 +24,7 @@ def list_codec(element: ValueCodec, is_sequence: bool, misfits: Misfits) -> Valu
 
     def write(value: Any) -> Any:
         if is_a(value, list):
-            return write_items(element.write, value)
+            return write_items(element.write, value) if value else []
         return {"$tuple": write_items(element.write, value)} if is_sequence and is_a(value, tuple) else misfits.write(value)
 
     def read(data: Any) -> Any:
@@ -100,7 +101,7 @@ def deque_codec(element: ValueCodec, misfits: Misfits) -> ValueCodec:
             return deque(read_items(element.read, data))
         if is_object(data) and data.keys() == {"$deque"} and is_list(data["$deque"]) and data["$deque"]:
             length, *rest = data["$deque"]
-            if type(length) is int and length >= 0:
+            if type(length) is int and 0 <= length <= sys.maxsize:
                 return deque(read_items(element.read, rest), length)
         return misfits.read(data, "a deque")
 

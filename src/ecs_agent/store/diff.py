@@ -44,9 +44,8 @@ def diff(left: World, right: World, *, codecs: Codecs | None = None) -> list[Dif
         right: the other.
         codecs: for components of your own that need any.
     """
-    codecs = codecs if codecs is not None else Codecs()
     found: list[Difference] = []
-    one, other = (_entities(world_data(world, codecs)) for world in (left, right))
+    one, other = (_entities(world_data(world, codecs if codecs is not None else Codecs())) for world in (left, right))
     for entity in sorted({*one, *other}):
         path = f"entity {entity}"
         if entity not in one or entity not in other:
@@ -62,8 +61,9 @@ def diff_entities(left: tuple[World, EntityId], right: tuple[World, EntityId], *
     Raises:
         EntityNotFoundError: there is no such entity.
     """
-    codecs = codecs if codecs is not None else Codecs()
-    one, other = (_fields(components_data(world.state.row(entity), codecs)) for world, entity in (left, right))
+    first = codecs if codecs is not None else Codecs()
+    second = first if codecs is not None or left[0] is right[0] else Codecs()  # of two worlds each has its own providers, under the same names
+    one, other = (_fields(components_data(world.state.row(entity), each)) for (world, entity), each in ((left, first), (right, second)))
     found: list[Difference] = []
     _compare("", one, other, found)
     return found

@@ -11,7 +11,6 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
-from ecs_agent.core.component import ABSENT
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import StoreFormatError
@@ -22,7 +21,7 @@ from ecs_agent.store.segments import Segment, expanded
 from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
 from ecs_agent.streaming.message_data import message_from_data
 from ecs_agent.systems.conversation import MessageAppended
-from ecs_agent.types import EntityId, JsonObject, StreamDeltaEvent
+from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent
 
 _Attempt: TypeAlias = tuple[int, int, int]
 
@@ -115,14 +114,10 @@ class FactCodec:
         if codecs.is_transient(kind):
             return ["none", tag]
         if isinstance(change, Put):
-            return ["put", tag, version, self._put(change)]
+            return ["put", tag, version, codecs.fields_data(kind, change.names, change.values)]
         if isinstance(change, Dropped):
             return ["drop", tag]
         return ["edit", tag, version, [self._edit(kind, edit) for edit in change.edits]]
-
-    def _put(self, change: Put) -> JsonObject:
-        held = [(name, value) for name, value in zip(change.names, change.values, strict=True) if value is not ABSENT]
-        return self._codecs.fields_data(change.component, [name for name, _ in held], [value for _, value in held])
 
     def _edit(self, kind: type, edit: Edit) -> list[Any]:
         codecs, name = self._codecs, edit.field
@@ -167,7 +162,7 @@ class FactCodec:
             known = deltas.get(fact.entity)
             if known is None or known[0] != attempt:
                 known = deltas[fact.entity] = (attempt, DeltaReader())
-            return [StreamDeltaEvent(entity, delta) for delta in known[1].read(fact.data)]
+            return [StreamDeltaEvent(entity, delta) for delta in _read(known[1], fact)]
         if fact.count > 1 or isinstance(fact.data, list):
             return [self._codecs.decode_event(fact.type, fact.version, data) for data in fact.data]
         if fact.data is None and fact.change is not None:
@@ -182,6 +177,18 @@ class FactCodec:
                 return MessageAppended(entity, message_from_data(message))
             case _:
                 return _NAMED.get(fact.type, ComponentChanged)(entity, ComponentNamed(change[1]))
+
+
+def _read(reader: DeltaReader, fact: FactData) -> list[StreamDelta]:
+    """The deltas of a burst. Calls that began before what is read, where somebody begins in the middle of an attempt, are their new pieces alone."""
+    try:
+        return reader.read(fact.data)
+    except ValueError:
+        pass
+    try:
+        return reader.read([{name: value for name, value in entry.items() if name != "tool_calls"} for entry in fact.data])
+    except (ValueError, AttributeError) as error:
+        raise StoreFormatError(f"the pieces of an answer at position {fact.pos} are damaged: {error}") from error
 
 
 def _is_appended(change: Change | None, event: MessageAppended) -> bool:

@@ -12,7 +12,7 @@ from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.events import JournalFailed
 from ecs_agent.core.log import Burst, Entry, Envelope
 from ecs_agent.core.state import State
-from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError, StoreInUseError
+from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError, StoreInUseError, UnsavableError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Frame, JournalEngine
 from ecs_agent.store.fact_data import FactData
@@ -86,8 +86,16 @@ class History(Journal):
 
     def _take_snapshot(self, state: State) -> None:
         self.flush()
-        if self.failed is None and not self.unsaved:
-            self.save(self._versions.take(state, self.next_pos))
+        if self.failed is not None or self.unsaved:
+            self._versions.postpone()
+            return
+        try:
+            snapshot = self._versions.take(state, self.next_pos)
+        except UnsavableError as error:  # changed where nobody saw it, since facts are written already; they are the truth all the same
+            self._versions.postpone()
+            self._report_to(state, error)
+        else:
+            self.save(snapshot)
 
     async def aclose(self) -> None:
         """Write what is left, with a snapshot, so that the world opens at once; and close the engine."""

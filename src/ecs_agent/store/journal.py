@@ -306,7 +306,7 @@ class Journal:
         return frames
 
     def _hand_over(self, job: Job) -> None:
-        loop = job.waiters[0].get_loop() if job.waiters else _running_loop()
+        loop = _running_loop() or (job.waiters[-1].get_loop() if job.waiters else None)
         if not self._engine.blocks:
             pass  # it is over at once
         elif loop is None:

@@ -98,6 +98,8 @@ def _deltas(misfits: Misfits) -> ValueCodec:
     def write(value: Any) -> Any:
         if not is_a(value, list):
             return misfits.write(value)
+        if not value:
+            return []
         writer = DeltaWriter()
         return write_items(lambda each: writer.write_one(each) if type(each) is StreamDelta else misfits.write(each), value)
 

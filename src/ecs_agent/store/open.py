@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import ClassVar, Final, TypeAlias
-
-import msgspec
+from typing import Final, TypeAlias
 
 from ecs_agent.agent import install
 from ecs_agent.core import Clock, World
@@ -17,6 +15,7 @@ from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.store.codecs import Codecs, Registration
 from ecs_agent.store.document import checkpoint_of, read_document
 from ecs_agent.store.engine import JournalEngine
+from ecs_agent.store.events import WorldRestored
 from ecs_agent.store.history import History
 from ecs_agent.store.journal import Durability
 from ecs_agent.store.memory_engine import MemoryEngine
@@ -29,18 +28,6 @@ Tools: TypeAlias = Sequence[Callable[..., object]] | Mapping[str, Callable[..., 
 
 SNAPSHOT_EVERY: Final = 20_000
 """Facts between two snapshots; opening a world folds at most about so many."""
-
-
-class WorldRestored(msgspec.Struct, frozen=True):
-    """A world was opened again, as it was behind position `to_pos - 1`: who has seen more of it, has seen what was never stored.
-
-    `unknown` are the tags of components that nobody registered; they are kept as data.
-    """
-
-    version: ClassVar[int] = 1
-    epoch: int
-    to_pos: int
-    unknown: tuple[str, ...]
 
 
 def open_world(

@@ -20,6 +20,7 @@ from ecs_agent.store.engine import Snapshot, Version
 from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import loads
 from ecs_agent.store.segments import deltas_data
+from ecs_agent.store.value_codec import held
 from ecs_agent.store.versions import ENTITY
 from ecs_agent.streaming.delta_data import DeltaReader
 from ecs_agent.types import EntityId, JsonObject
@@ -86,15 +87,15 @@ class WorldData:
             return
         if tag == ENTITY:  # it stands before the entity's components
             self.entities[entity] = EntityData(*loads(version.data))
-        elif (held := self.entities.get(entity)) is not None and self.only in (None, entity):  # None: it was deleted, components and all
+        elif (data := self.entities.get(entity)) is not None and self.only in (None, entity):  # None: it was deleted, components and all
             for change in loads(version.data):
                 if change[0] != "add":
-                    apply(held.components, change)
+                    apply(data.components, change)
                 elif change[4] is None:
-                    apply(held.components, change, change[3])
+                    apply(data.components, change, change[3])
                 else:
                     for at, items in zip(change[4], change[3], strict=True):
-                        apply(held.components, [*change[:2], at], deltas_data(items))
+                        apply(data.components, [*change[:2], at], deltas_data(items))
 
     def fold(self, facts: Iterable[FactData], before: int | None = None) -> None:
         """Take facts in, those before a position if one is given."""
@@ -187,10 +188,10 @@ def _apply(components: dict[str, ComponentData], change: ChangeData, data: Any, 
     elif operation == "add":
         components[tag].bursts.append((change[2], data, count))
     else:
-        held = components[tag]
-        held.version = change[2]
+        component = components[tag]
+        component.version = change[2]
         for edit in change[3]:
-            _edit(held.fields, edit)
+            _edit(component.fields, edit)
 
 
 def _edit(fields: JsonObject, edit: list[Any]) -> None:
@@ -198,14 +199,12 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
     if operation == "set":
         fields[name] = edit[2]
     elif operation == "grow":
-        kept: list[Any] = fields.get(name, [])
+        kept: list[Any] = held(fields.setdefault(name, []))
         if len(kept) < edit[2]:
             raise ValueError(f"{name} has {len(kept)} elements, {edit[2]} of them should stay")
-        fields[name] = [*kept[: edit[2]], *edit[3]] if edit[2] < len(kept) else kept
-        if fields[name] is kept:
-            kept += edit[3]
+        kept[edit[2] :] = edit[3]
     else:
-        merged: JsonObject = fields.setdefault(name, {})
+        merged: JsonObject = held(fields.setdefault(name, {}))
         for key in edit[3]:
             merged.pop(key, None)
         merged.update(edit[2])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Any, Final, TypeAlias
 
-from ecs_agent.errors import ErrorKind, ProviderExhaustedError
-from ecs_agent.providers.error_data import LEAVES
+from ecs_agent.providers.error_data import error_from_data
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.fact_data import FactData
 from ecs_agent.streaming.delta_data import DeltaReader
@@ -53,29 +53,17 @@ class RecordedBurst:
 
 @dataclass(frozen=True, slots=True)
 class RecordedError:
-    """What asking a model failed with. `kind` is that of a `ProviderError`, "exhausted", or None for an error of somebody else's."""
+    """What asking a model failed with, as `error_to_data` has it."""
 
-    kind: str | None
-    message: str
-    retryable: bool = False
-    retry_after: float | None = None
+    data: JsonObject
 
-    @classmethod
-    def told(cls, data: JsonObject) -> RecordedError:
-        """That of an `AttemptFailed`."""
-        return cls(None if data["kind"] == "other" else data["kind"], data["message"], data.get("retryable", False), data.get("retry_after"))
-
-    def made(self) -> Exception:
-        """The error, as far as it is known."""
-        if self.kind == _EXHAUSTED:
-            return ProviderExhaustedError(self.message)
-        if self.kind in _KINDS:
-            return LEAVES[ErrorKind(self.kind)](self.message, retryable=self.retryable, retry_after=self.retry_after)
-        return RuntimeError(self.message)
-
-
-_EXHAUSTED: Final = "exhausted"
-_KINDS: Final = frozenset(ErrorKind)
+    def made(self) -> BaseException:
+        """The error. One of a type that is not ours is another one of that name, which says the same."""
+        if self.data["kind"] != "other":
+            return error_from_data(self.data)
+        name, message = self.data["type"], self.data["message"]
+        known: type[BaseException] = {"SystemExit": SystemExit, "CancelledError": asyncio.CancelledError}.get(name) or type(name, (RuntimeError,), {})
+        return known(message) if message else known()
 
 
 @dataclass(slots=True)
@@ -167,8 +155,6 @@ _ENDS: Final = {
     "AttemptDiscarded": AttemptEnd.DISCARDED,
     "AttemptInterrupted": AttemptEnd.INTERRUPTED,
 }
-_DROPPED: Final = {AttemptEnd.CONTINUED, AttemptEnd.DISCARDED}
-_BROKE_OFF: Final = RecordedError(ErrorKind.STREAM_INTERRUPTED, "the answer broke off when this was recorded", retryable=True)
 
 
 @dataclass(slots=True)
@@ -178,6 +164,7 @@ class _Open:
     attempt: RecordedAttempt
     reader: DeltaReader = field(default_factory=DeltaReader)
     is_stopped: bool = False
+    is_told: bool = False
 
 
 class _Sorting:
@@ -194,6 +181,8 @@ class _Sorting:
         self._open: dict[int, _Open] = {}
         self._failing: dict[int, tuple[RecordedAttempt, int]] = {}  # cut just now, and the seq of that fact
         self._edited: dict[int, Moment] = {}  # where changes begin that were found by comparing, with nothing else since
+        self._tells_failures = False
+        self._guessed: list[RecordedAttempt] = []  # whose errors follow from what came after, in recordings that do not tell them
         self._last = -1
 
     def take(self, facts: Iterable[FactData]) -> None:
@@ -204,6 +193,8 @@ class _Sorting:
             else:
                 self._take(fact, fact.entity)
             self._last = fact.pos + fact.count - 1
+        for attempt in self._guessed if self._tells_failures else ():
+            attempt.error = None
 
     def _take_worlds(self, fact: FactData) -> None:
         if fact.type == "ProgramStopped":
@@ -242,8 +233,9 @@ class _Sorting:
             offset = (fact.time - held.attempt.begun.time) / 1e9
             held.attempt.bursts.append(RecordedBurst(_moment(fact), offset, held.reader.read(fact.data)))
         elif fact.type == "AttemptFailed":
+            self._tells_failures = held.is_told = True
             self._stop(held, _moment(fact))
-            held.attempt.error = RecordedError.told(fact.data["error"])
+            held.attempt.error = RecordedError(fact.data["error"])
         elif fact.type in _ENDS:
             self._end(fact, entity, held)
 
@@ -267,23 +259,30 @@ class _Sorting:
         if attempt.outcome is AttemptEnd.COMPLETED:
             event: Any = self._codecs.decode_event(fact.type, fact.version, fact.data)
             attempt.result = event.result
-        elif attempt.error is not None:
-            pass  # it has been told
-        elif attempt.outcome in _DROPPED:
-            attempt.error = _BROKE_OFF
-        else:
+        elif held.is_told:
+            pass
+        elif attempt.outcome is AttemptEnd.INTERRUPTED:
             self._failing[entity] = attempt, fact.seq
+        else:
+            self._guess(attempt, {"kind": "stream_interrupted", "message": "the answer broke off when this was recorded", "retryable": True})
 
-    @staticmethod
-    def _look_for_error(fact: FactData, attempt: RecordedAttempt, seq: int) -> None:
+    def _look_for_error(self, fact: FactData, attempt: RecordedAttempt, seq: int) -> None:
         """An answer that was cut because asking failed is followed at once by what it failed with."""
         match fact.change:
+            case ["put", "ErrorComponent", _, {"error": "CancelledError", "kind": None}] if fact.seq == seq + 1:
+                attempt.error = RecordedError({"kind": "other", "type": "CancelledError", "message": ""})
+            case ["put", "ErrorComponent", _, {"kind": None, "error": message}] if fact.seq == seq + 1:
+                self._guess(attempt, {"kind": "other", "type": "RuntimeError", "message": message})
             case ["put", "ErrorComponent", _, fields] if fact.seq == seq + 1:
-                attempt.error = RecordedError(fields["kind"], fields["error"], fields["retryable"])
+                self._guess(attempt, {"kind": fields["kind"], "message": fields["error"], "retryable": fields["retryable"]})
             case ["put", "TerminalComponent", _, {"reason": "provider_exhausted"}] if fact.seq == seq + 1:
-                attempt.error = RecordedError(_EXHAUSTED, "the provider had no answer left when this was recorded")
+                self._guess(attempt, {"kind": "exhausted", "message": "the provider had no answer left when this was recorded"})
             case _:
                 pass
+
+    def _guess(self, attempt: RecordedAttempt, error: JsonObject) -> None:
+        attempt.error = RecordedError(error)
+        self._guessed.append(attempt)
 
 
 def _moment(fact: FactData) -> Moment:

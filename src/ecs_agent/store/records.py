@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import get_annotations
 from typing import Any, Final, NamedTuple, cast, get_type_hints
 
@@ -41,7 +41,7 @@ class RecordForm:
         TypeError: objects of this class hold more than fields; the message is the end of a sentence that begins with its name.
     """
 
-    __slots__ = ("_make", "fields", "kind")
+    __slots__ = ("_make", "_writes", "fields", "kind")
 
     def __init__(self, kind: type[Any], codec_of: Callable[[Any], ValueCodec]) -> None:
         self.kind = kind
@@ -50,6 +50,7 @@ class RecordForm:
         self.fields: Mapping[str, RecordField] = {
             name: RecordField(codec_of(hints.get(name, Any)), default) for name, default in _defaults(kind).items()
         }
+        self._writes = [(name, field.codec.as_is, field.codec.write) for name, field in self.fields.items()]
 
     def write(self, value: object) -> JsonObject:
         """The data of all fields.
@@ -58,13 +59,22 @@ class RecordForm:
             TypeError: one holds what is no data.
         """
         data: JsonObject = {}
-        for name, field in self.fields.items():
+        for name, as_is, write in self._writes:
             try:
-                data[name] = field.codec.write(getattr(value, name))
+                held = getattr(value, name)
+                data[name] = held if type(held) in as_is else write(held)
             except AttributeError:
                 data[name] = _NO_VALUE
             except TypeError as error:
                 raise unwritten(error, f".{name}") from None
+        return data
+
+    def write_values(self, names: Sequence[str], values: Sequence[object]) -> JsonObject:
+        """The data of fields by the values that they had."""
+        data: JsonObject = {}
+        for name, value in zip(names, values, strict=True):
+            codec = self.codec(name)
+            data[name] = value if type(value) in codec.as_is else self.write_field(name, value)
         return data
 
     def write_field(self, name: str, value: object) -> Any:

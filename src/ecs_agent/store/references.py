@@ -110,7 +110,7 @@ class References:
     def provider(self, name: str) -> ProviderLike:
         """The provider of that name; a stand-in that raises when it is asked, if there is none, and then `check` raises."""
         found = self._providers.get(name)
-        if found is None or name in self._ambiguous:
+        if found is None:
             self._miss("provider", name)
             return _Missing(f"the provider {name!r}")
         return found

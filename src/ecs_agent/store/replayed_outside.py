@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from ecs_agent.components import TurnComponent
 from ecs_agent.errors import RecordingMissError
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
-from ecs_agent.store.recorded_session import AttemptEnd, CallKey, RecordedAttempt, RecordedBurst, RecordedResult, RecordedSession
+from ecs_agent.store.recorded_session import AttemptEnd, CallKey, Moment, RecordedAttempt, RecordedBurst, RecordedResult, RecordedSession
 from ecs_agent.store.turnstile import Turnstile
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.systems.outside import Outside
 from ecs_agent.tools.execution import ToolOutcome
 from ecs_agent.types import CompletionResult, EntityId, Message, StreamDelta, ToolCall
+
+AT_ONCE: Final = 1_000_000
+"""Nanoseconds between two facts of which nobody knows whether anything else might have happened between them."""
 
 
 class ReplayedOutside(Outside):
@@ -144,6 +147,7 @@ class _Source:
         self._turnstile = turnstile
         self._bursts: Iterator[RecordedBurst] = iter(attempt.bursts)
         self._awaited: asyncio.Future[None] | None = None
+        self._last: RecordedBurst | None = None
         self._is_left = False
 
     async def read(self) -> Sequence[StreamDelta]:
@@ -151,14 +155,21 @@ class _Source:
         attempt = self._attempt
         for burst in self._bursts:
             await self._until(self._turnstile.enter(burst.moment))
+            self._last = burst
             return () if self._is_left else burst.deltas
         if attempt.end is None or (attempt.error is None and attempt.outcome is not AttemptEnd.COMPLETED):
             await self._until(asyncio.get_running_loop().create_future())
         else:
-            await self._until(self._turnstile.enter(attempt.end))
+            if not self._came_with_the_last(attempt.end):
+                await self._until(self._turnstile.enter(attempt.end))
             if attempt.error is not None and not self._is_left:
                 raise attempt.error.made()
         return ()
+
+    def _came_with_the_last(self, moment: Moment) -> bool:
+        """Whether it came with the last pieces: nobody waited between, and these have not even been written when it is asked for."""
+        last = self._last
+        return last is not None and moment.pos == last.moment.pos + len(last.deltas) and moment.time - last.moment.time <= AT_ONCE
 
     async def _until(self, moment: asyncio.Future[None]) -> None:
         """Wait, unless this is closed meanwhile."""

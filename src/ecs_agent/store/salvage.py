@@ -10,7 +10,6 @@ The rule: nothing vanishes in silence, and nobody else's facts suffer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -18,17 +17,8 @@ from ecs_agent.core.change import Change, Edited
 from ecs_agent.core.events import EntityDeleted
 from ecs_agent.core.log import Burst, Entry, Envelope
 from ecs_agent.errors import UnsavableError
+from ecs_agent.store.events import FactUnsaved
 from ecs_agent.types import EntityId
-
-
-@dataclass(frozen=True, slots=True)
-class FactUnsaved:
-    """Stands in a journal for a fact that could not be written. `component` names the one whose change is missing, if any."""
-
-    entity_id: EntityId | None
-    type: str
-    component: str | None
-    error: str
 
 
 class Salvage:

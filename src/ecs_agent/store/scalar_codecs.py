@@ -41,7 +41,7 @@ def _as_it_is(kind: type, misfits: Misfits) -> ValueCodec:
     def read(data: Any) -> Any:
         return data if type(data) is kind else misfits.read(data, name)
 
-    return ValueCodec(name, "scalar", lambda value: type(value) is kind, write, read)
+    return ValueCodec(name, "scalar", lambda value: type(value) is kind, write, read, as_is=frozenset({kind}), by_type=True)
 
 
 def _number(name: str, kinds: tuple[type, ...], misfits: Misfits) -> ValueCodec:
@@ -56,7 +56,7 @@ def _number(name: str, kinds: tuple[type, ...], misfits: Misfits) -> ValueCodec:
         value: Any = misfits.plain.read(data) if is_object(data) and data.keys() in _NUMBER_TAGS else data
         return value if type(value) in kinds else misfits.read(data, name)
 
-    return ValueCodec(name, "scalar", lambda value: type(value) in kinds, write, read)
+    return ValueCodec(name, "scalar", lambda value: type(value) in kinds, write, read, by_type=True)
 
 
 def text_codec(
@@ -109,7 +109,7 @@ def literal_codec(values: tuple[Any, ...], misfits: Misfits) -> ValueCodec:
     allowed: list[tuple[type[Any], Any]] = [(type(value), value) for value in values]
 
     def accepts(value: Any) -> bool:
-        return any(type(value) is kind and value == each for kind, each in allowed)
+        return (type(value), value) in allowed
 
     def write(value: Any) -> Any:
         return value if accepts(value) and type(value) in _PLAIN else misfits.write(value)

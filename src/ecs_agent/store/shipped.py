@@ -11,6 +11,7 @@ from ecs_agent.core.forking import EntityForked, EntityRewound
 from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, LettersReceived
 from ecs_agent.core.relation import ChildOf
 from ecs_agent.core.supervision import SupervisionComponent
+from ecs_agent.store.events import FactUnsaved, WorldRestored
 from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptInterrupted, AttemptStarted, TurnStarted
 from ecs_agent.systems.conversation import HistoryReplaced, HistorySealed, InputQueued, MessageAppended
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolOutcomeUnknown
@@ -45,6 +46,8 @@ COMPONENTS: Final[tuple[type, ...]] = (
 """All components, those that few agents have as well."""
 
 EVENTS: Final[tuple[type, ...]] = (
+    FactUnsaved,
+    WorldRestored,
     events.BlockLifted,
     events.CallLeaked,
     events.ComponentAdded,

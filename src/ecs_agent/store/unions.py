@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from ecs_agent.store.places import unread
@@ -20,10 +22,11 @@ class Union:
         misfits: for values of none of them.
     """
 
-    __slots__ = ("_bare", "_dict", "_list", "_misfits", "_name", "_named", "_plain", "_scalars")
+    __slots__ = ("_bare", "_dict", "_list", "_misfits", "_name", "_named", "_plain", "_scalars", "_writes")
 
     def __init__(self, members: list[ValueCodec], misfits: Misfits) -> None:
         self._misfits = misfits
+        self._writes: dict[type, Callable[[Any], Any]] = {}  # by types that were met, where the type alone decides
         self._name = " or ".join([member.name for member in members])
         self._scalars = [member for member in members if member.shape == "scalar"]
         self._list = next((member for member in members if member.shape == "list"), None)
@@ -38,19 +41,34 @@ class Union:
     def codec(self) -> ValueCodec:
         """The codec of them all."""
         at_key = None if self._dict is None else self._dict.at_key
-        return ValueCodec(self._name, "other", self._accepts, self._write, self._read, self._list, at_key)
+        as_is: frozenset[type] = frozenset().union(*[member.as_is for member in self._scalars])
+        by_type = all(member.by_type for member in [*self._plain, *self._named.values()])
+        return ValueCodec(self._name, "other", self._accepts, self._write, self._read, self._list, at_key, as_is, by_type)
 
     def _accepts(self, value: Any) -> bool:
         return any(member.accepts(value) for member in [*self._plain, *self._named.values()])
 
     def _write(self, value: Any) -> Any:
+        kind: type = type(value)
+        write = self._writes.get(kind)
+        if write is None:
+            write, is_for_all = self._writer(value)
+            if is_for_all:
+                self._writes[kind] = write
+        return write(value)
+
+    def _writer(self, value: Any) -> tuple[Callable[[Any], Any], bool]:
+        """Who writes a value, and whether it writes all values of its type."""
+        by_type = True
         for member in self._plain:
+            by_type = by_type and member.by_type
             if member.accepts(value):
-                return member.write(value)
+                return member.write, by_type
         for name, member in self._named.items():
+            by_type = by_type and member.by_type
             if member.accepts(value):
-                return member.write(value) if member is self._bare else {"$of": [name, member.write(value)]}
-        return self._misfits.write(value)
+                return (member.write if member is self._bare else partial(_named, name, member.write)), by_type
+        return self._misfits.write, False
 
     def _read(self, data: Any) -> Any:
         if self._bare is not None and data is not None:
@@ -88,3 +106,7 @@ class Union:
             return member.read(data[1])
         except ValueError as error:
             raise unread(error, "") from None
+
+
+def _named(name: str, write: Callable[[Any], Any], value: Any) -> Any:
+    return {"$of": [name, write(value)]}

@@ -26,6 +26,8 @@ class ValueCodec:
         read: raises ValueError likewise.
         listed: the one that writes and reads lists, if it is a union with one.
         at_key: of what a dictionary holds under a key.
+        as_is: types whose values are their own data, so that nobody need be asked for it.
+        by_type: `accepts` looks at the type alone.
     """
 
     name: str
@@ -35,6 +37,8 @@ class ValueCodec:
     read: Callable[[Any], Any]
     listed: ValueCodec | None = None
     at_key: Callable[[str], ValueCodec] | None = None
+    as_is: frozenset[type] = frozenset()
+    by_type: bool = False
 
 
 class Misfits:

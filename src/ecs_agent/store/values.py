@@ -173,4 +173,4 @@ class ValueCodecs:
         def read(data: Any) -> Any:
             return self.misfits.read(data, kind.__name__) if is_object(data) and data.keys() == {"$any"} else self.form(kind).read(data)
 
-        return ValueCodec(kind.__name__, "other", lambda value: type(value) is kind, write, read)
+        return ValueCodec(kind.__name__, "other", lambda value: type(value) is kind, write, read, by_type=True)

@@ -7,6 +7,7 @@ its new messages.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from ecs_agent.core.events import EntityCreated, EntityDeleted
@@ -40,6 +41,15 @@ class Versions:
         self._changes: dict[tuple[int, str], list[ChangeData]] = {}
         self._entities: dict[int, None] = {}
         self._facts = 0
+        self._stored: dict[int, set[str]] = {}
+
+    def know(self, entity: int, tags: Iterable[str]) -> None:
+        """Of an entity the store has versions of components with these tags."""
+        self._stored[entity] = {*tags}
+
+    def postpone(self) -> None:
+        """A snapshot cannot be made just now."""
+        self._facts = 0
 
     def note(self, fact: FactData) -> None:
         """Take a fact in."""
@@ -67,15 +77,24 @@ class Versions:
         return self._facts >= self._every
 
     def take(self, state: State, pos: int) -> Snapshot:
-        """What changed up to a position, and begin anew. `state` is that of the same position."""
+        """What changed up to a position, and begin anew. `state` is that of the same position.
+
+        Raises:
+            UnsavableError: a component holds what is no data; nothing has begun anew.
+        """
         versions: list[Version] = []
         for entity in self._entities:
             row = state.rows.get(EntityId(entity))
-            versions.append(Version(entity, ENTITY, 1, pos, None) if row is None else _numbers(row, pos))
+            if row is None:
+                gone = [ENTITY, *sorted(self._stored.pop(entity, ()))]
+                versions += [Version(entity, tag, 1, pos, None) for tag in gone]
+            else:
+                versions.append(_numbers(row, pos))
         for (entity, tag), changes in self._changes.items():
             row = state.rows.get(EntityId(entity))
             if row is not None:
                 versions.append(self._component(row, tag, changes, pos))
+                self._stored.setdefault(entity, set()).add(tag)
         self._changes, self._entities, self._facts = {}, {}, 0
         return Snapshot(pos, _counts(state), versions)
 

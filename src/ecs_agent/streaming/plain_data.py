@@ -9,6 +9,7 @@ with "$" is written with one more, each key for itself: what stands beside it do
 from __future__ import annotations
 
 import math
+import sys
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -214,7 +215,7 @@ _WRITE: Final[dict[type, Callable[[PlainData, Any, int], Any]]] = {
 
 
 def _deque(items: list[Any]) -> deque[Any]:
-    if not items or not (items[0] is None or (type(items[0]) is int and items[0] >= 0)):
+    if not items or not (items[0] is None or (type(items[0]) is int and 0 <= items[0] <= sys.maxsize)):
         raise ValueError("$deque does not begin with its length")
     return deque(items[1:], maxlen=items[0])
 

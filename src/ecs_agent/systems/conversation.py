@@ -7,6 +7,7 @@ what it left open, and whatever removes messages removes a call and its result t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -25,6 +26,9 @@ from ecs_agent.core import Entity, EventKind, World
 from ecs_agent.errors import WorldBusyError
 from ecs_agent.systems.budget import RUN_LIMITS
 from ecs_agent.types import ConversationTruncatedEvent, EntityId, Message, ToolCall
+
+ONE_MESSAGE: Final = ("messages", 1)
+"""How a conversation grows: nobody need look at the messages that stood in it."""
 
 _AT_REST = (ErrorComponent, QuarantineComponent, InterruptionComponent)
 
@@ -79,7 +83,7 @@ def append_message(world: World, entity: EntityId, message: Message | str) -> No
         conversation = ConversationComponent()
         world.add_component(entity, conversation)
     conversation.messages.append(message)
-    world.edit(entity, ConversationComponent, MessageAppended(entity, message), EventKind.INPUT)
+    world.edit(entity, ConversationComponent, MessageAppended(entity, message), EventKind.INPUT, ONE_MESSAGE)
 
 
 def _is_in_a_turn(world: World, entity: EntityId) -> bool:
@@ -92,7 +96,7 @@ def _queue(world: World, entity: EntityId, message: Message) -> None:
         queued = QueuedInputComponent()
         world.add_component(entity, queued)
     queued.messages.append(message)
-    world.edit(entity, QueuedInputComponent, InputQueued(entity, message), EventKind.INPUT)
+    world.edit(entity, QueuedInputComponent, InputQueued(entity, message), EventKind.INPUT, ONE_MESSAGE)
 
 
 def admit(me: Entity) -> None:
@@ -149,7 +153,7 @@ def append(me: Entity, *messages: Message) -> None:
         me.add(conversation)
     for message in messages:
         conversation.messages.append(message)
-        me.edit(ConversationComponent, MessageAppended(me.id, message))
+        me.edit(ConversationComponent, MessageAppended(me.id, message), ONE_MESSAGE)
 
 
 def trim(me: Entity, keep: int) -> int:

@@ -164,5 +164,5 @@ def _is_idempotent(registry: ToolRegistryComponent, call: ToolCall) -> bool:
 
 def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:
     pending.results[call.id] = Message("tool", outcome.text, tool_call_id=call.id, name=call.name, is_error=outcome.is_error)
-    me.emit(ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds), EventKind.INPUT)
-    me.touch(PendingToolCallsComponent)
+    completed = ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds)
+    me.edit(PendingToolCallsComponent, completed, kind=EventKind.INPUT)

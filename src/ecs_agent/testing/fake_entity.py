@@ -134,9 +134,9 @@ class FakeEntity(Entity):
             self.removed.append(component_type)
         super().remove(component_type)
 
-    def edit(self, component_type: type, event: object, growth: Growth | None = None) -> None:
+    def edit(self, component_type: type, event: object, growth: Growth | None = None, kind: EventKind = EventKind.DERIVED) -> None:
         """As `Entity.edit`."""
-        super().edit(component_type, event, growth)
+        super().edit(component_type, event, growth, kind)
         self.emitted.append(event)
 
     def emit(self, event: object, kind: EventKind = EventKind.DERIVED) -> None:
