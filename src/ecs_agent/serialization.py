@@ -14,6 +14,7 @@ from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.store.codecs import Codecs, Registration
 from ecs_agent.store.document import checkpoint_of, read_document, world_data, write_document
 from ecs_agent.store.references import References
+from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.types import JsonObject
 
 Providers: TypeAlias = Sequence[ProviderLike] | Mapping[str, ProviderLike]
@@ -92,4 +93,4 @@ class WorldSerializer:
         """
         with paused_gc():
             document = read_document(path)
-        return WorldSerializer.from_dict(document if isinstance(document, dict) else {}, providers, tool_handlers, components=components)
+        return WorldSerializer.from_dict(document if is_object(document) else {}, providers, tool_handlers, components=components)

@@ -85,7 +85,7 @@ def live(seed: int, store: Written, chance: str) -> Lived:
     return lived
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [0, 1, 2, 5, 9, 10, 11])  # all kinds of snapshots and durability (`tests.crash.life`)
 def test_a_crew_that_is_cut_off_behind_any_write_ends_as_if_it_had_not_been(seed: int) -> None:
     store = Written()
     unharmed = live(seed, store, "unharmed")

@@ -86,15 +86,18 @@ def appended(component_type: type, field: str, after: Snapshot, tail: list[Any])
     return Edited(component_type, (Grown(field, length - len(tail), tail),))
 
 
-def _edit(name: str, old: object, new: object) -> Edit:
-    if type(old) is list and type(new) is list:
+def _edit(name: str, old: Any, new: Any) -> Edit:
+    kind: Any = type(new)
+    if type(old) is not kind:
+        pass
+    elif kind is list:
         kept = min(len(old), len(new))
         if _is_equal(old[:kept], new[:kept]):
             return Grown(name, kept, new[kept:])
-    elif type(old) is dict and type(new) is dict and set(map(type, old)) | set(map(type, new)) == {str}:
+    elif kind is dict and set(map(type, old)) | set(map(type, new)) == {str}:
         items = {key: value for key, value in new.items() if key not in old or not _is_equal(old[key], value)}
         return Merged(name, items, tuple([key for key in old if key not in new]))
-    return Replaced(name, new.copy() if type(new) is list else new)  # that of the snapshot grows with the component's
+    return Replaced(name, new.copy() if kind is list else new)  # that of the snapshot grows with the component's
 
 
 def _is_equal(one: object, other: object) -> bool:

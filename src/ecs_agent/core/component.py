@@ -158,9 +158,9 @@ def grown(component: object, before: Snapshot, field: str, count: int) -> list[A
         The new elements, safe from later changes; None, and nothing was done, if the list has not grown by so many.
     """
     kind: type = type(component)
-    value: object = getattr(component, field)
-    known: object = before[field_names(kind).index(field)]
-    if not isinstance(value, list) or not isinstance(known, list) or len(value) != len(known) + count:
+    value: Any = getattr(component, field)
+    known: Any = before[field_names(kind).index(field)]
+    if not (type(value) is type(known) is list) or len(value) != len(known) + count:
         return None
     tail = _copied_list(value[len(known) :])
     known += tail

@@ -47,7 +47,7 @@ def fork(state: State, source: Row, replaced: Sequence[object], at: int | None, 
     components = [copied(held) for held in source.components.values()] if past is None else list(past.components)
     row = state.create(None)
     for component in components:
-        kind = type(component)
+        kind: Any = type(component)
         if kind in instead or isinstance(component, AwaitsInput | Unforked):
             continue
         if isinstance(component, InFlight):
@@ -78,7 +78,7 @@ def rewind(state: State, row: Row, past: SavedRow) -> None:
 
 def copied(component: object) -> Any:
     """A component with the same data that shares nothing with the first that could change; frozen elements are shared."""
-    kind: type = type(component)
+    kind: Any = type(component)
     names = field_names(kind)
     if not names:
         return copy.copy(component)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from itertools import zip_longest
+from typing import Any, Final
 
 from ecs_agent.core import World
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.document import components_data, world_data
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import EntityId, JsonObject
 
 MOST: Final = 1000
@@ -87,18 +89,11 @@ def _fields(components: JsonObject) -> JsonObject:
 def _compare(path: str, left: Any, right: Any, found: list[Difference]) -> None:
     if len(found) >= MOST:
         return
-    if isinstance(left, dict) and isinstance(right, dict):
-        one, other = cast("JsonObject", left), cast("JsonObject", right)
-        for key in [*one, *[key for key in other if key not in one]]:
-            _compare(f"{path}.{key}" if path else str(key), one.get(key, ABSENT), other.get(key, ABSENT), found)
-    elif isinstance(left, list) and isinstance(right, list):
-        items, others = left, right
-        for index in range(max(len(items), len(others))):
-            _compare(
-                f"{path}[{index}]",
-                items[index] if index < len(items) else ABSENT,
-                others[index] if index < len(others) else ABSENT,
-                found,
-            )
+    if is_object(left) and is_object(right):
+        for key in [*left, *[key for key in right if key not in left]]:
+            _compare(f"{path}.{key}" if path else str(key), left.get(key, ABSENT), right.get(key, ABSENT), found)
+    elif is_list(left) and is_list(right):
+        for index, (item, other) in enumerate(zip_longest(left, right, fillvalue=ABSENT)):
+            _compare(f"{path}[{index}]", item, other, found)
     elif type(left) is not type(right) or left != right:
         found.append(Difference(path, left, right))

@@ -19,6 +19,7 @@ from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import dumps, loads
 from ecs_agent.store.segments import Segment, expanded
 from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
+from ecs_agent.streaming.json_edge import is_list
 from ecs_agent.streaming.message_data import message_from_data
 from ecs_agent.systems.conversation import MessageAppended
 from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent
@@ -157,13 +158,13 @@ class FactCodec:
 
     def _payloads(self, fact: FactData, deltas: dict[int | None, tuple[_Attempt, DeltaReader]]) -> list[object]:
         entity = EntityId(fact.entity or 0)
-        if fact.type == StreamDeltaEvent.__name__ and isinstance(fact.data, list):
+        if fact.type == StreamDeltaEvent.__name__ and is_list(fact.data):
             attempt = (fact.run, fact.turn, fact.attempt)
             known = deltas.get(fact.entity)
             if known is None or known[0] != attempt:
                 known = deltas[fact.entity] = (attempt, DeltaReader())
             return [StreamDeltaEvent(entity, delta) for delta in _read(known[1], fact)]
-        if fact.count > 1 or isinstance(fact.data, list):
+        if fact.count > 1 or is_list(fact.data):
             return [self._codecs.decode_event(fact.type, fact.version, data) for data in fact.data]
         if fact.data is None and fact.change is not None:
             return [self._told_by_change(entity, fact, fact.change)]

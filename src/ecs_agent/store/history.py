@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
 
 from ecs_agent.core.checkpoint import Checkpoint, SavedRow
 from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.events import JournalFailed
-from ecs_agent.core.log import Burst, Entry, Envelope
+from ecs_agent.core.log import Entry, Envelope
 from ecs_agent.core.state import State
 from ecs_agent.errors import NoHistoryError, StoreError, StoreFormatError, StoreInUseError, UnsavableError
 from ecs_agent.store.codecs import Codecs
@@ -45,16 +46,6 @@ class History(Journal):
         super().__init__(engine, self._encoded, self._decoded, durability=durability)
 
     # Facts
-
-    def append(self, envelope: Envelope) -> None:
-        """Take the next fact. One that comes after the end is dropped: its world is closed."""
-        if not self._is_over:
-            super().append(envelope)
-
-    def extend(self, burst: Burst) -> None:
-        """Take the next facts, which arrived together."""
-        if not self._is_over:
-            super().extend(burst)
 
     def _encoded(self, entries: Sequence[Entry]) -> bytes:
         with paused_gc():
@@ -122,7 +113,7 @@ class History(Journal):
             StoreFormatError: it cannot be read.
         """
         self._state = state
-        self.on_failure = lambda error: self._report_to(state, error)
+        self.on_failure = partial(self._report_to, state)
         seed = self.head.meta.get("seed")
         if seed is None:
             if self.head.next_pos:

@@ -126,24 +126,16 @@ class Journal:
         return self._salvage.unsaved
 
     def append(self, envelope: Envelope) -> None:
-        """Take the next fact.
-
-        Raises:
-            JournalError: the journal is closed.
-        """
-        if self.next_pos >= self._fact_due or ((loop := self._loop) is not None and loop.is_closed()):
-            self._arrange(0.0)
+        """Take the next fact. One that comes after the end is dropped: its world is closed."""
+        if (self.next_pos >= self._fact_due or ((loop := self._loop) is not None and loop.is_closed())) and not self._arrange(0.0):
+            return
         self.next_pos += 1
         self._entries.append(envelope)
 
     def extend(self, burst: Burst) -> None:
-        """Take the next facts, which arrived together.
-
-        Raises:
-            JournalError: the journal is closed.
-        """
-        if self.next_pos >= self._burst_due or ((loop := self._loop) is not None and loop.is_closed()):
-            self._arrange(BURST_DELAY)
+        """Take the next facts, which arrived together."""
+        if (self.next_pos >= self._burst_due or ((loop := self._loop) is not None and loop.is_closed())) and not self._arrange(BURST_DELAY):
+            return
         self.next_pos += len(burst.items)
         self._entries.append(burst)
 
@@ -237,16 +229,16 @@ class Journal:
 
     # When
 
-    def _arrange(self, delay: float) -> None:
-        """Have a flush come, after a delay if it is for a burst that may wait."""
+    def _arrange(self, delay: float) -> bool:
+        """Have a flush come, after a delay if it is for a burst that may wait; False when the journal is closed and takes no facts any more."""
         if self._closed:
-            raise JournalError("the journal is closed; open the store again to go on")
+            return False
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             if self.next_pos - self._flushed >= EXIT_FACTS:
                 self._flush()
-            return
+            return True
         if self._due is not None:
             self._due.cancel()
         self._loop = loop
@@ -256,6 +248,7 @@ class Journal:
         else:
             self._due = loop.call_soon(self._flush)
             self._fact_due = self._burst_due = _NEVER
+        return True
 
     def _rest(self) -> None:
         """Nothing is due until the next fact."""

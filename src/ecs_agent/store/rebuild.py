@@ -211,8 +211,9 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
 
 
 def _decoded(tag: str, data: ComponentData, codecs: Codecs) -> object:
-    component = codecs.decode_component(tag, data.version, data.fields)
-    if data.bursts and isinstance(component, Gatherer):
+    component: Any = codecs.decode_component(tag, data.version, data.fields)
+    is_gatherer = isinstance(component, Gatherer)
+    if data.bursts and is_gatherer:
         reader = DeltaReader(getattr(component, "deltas", ()))
         for at, items, count in data.bursts:
             component.add(reader.read(items)[:count], at)

@@ -13,6 +13,7 @@ from ecs_agent.core.log import Burst
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.fact_data import FactData, Place
 from ecs_agent.streaming.delta_data import DeltaWriter, is_text
+from ecs_agent.streaming.json_edge import is_list
 from ecs_agent.types import StreamDelta
 
 _pos: Final = attrgetter("pos")
@@ -76,7 +77,7 @@ def expanded(facts: list[FactData]) -> list[FactData]:
 
 def _bursts(segment: FactData) -> Iterable[FactData]:
     places, data, change = segment.places or [], segment.data, segment.change
-    if not isinstance(data, list) or len(data) != len(places):
+    if not is_list(data) or len(data) != len(places):
         raise StoreFormatError(f"the pieces of an answer at position {segment.pos} are damaged")
     for (pos, seq, count, time, at), items in zip(places, data, strict=True):
         yield FactData(
@@ -89,6 +90,6 @@ def deltas_data(items: Any) -> Any:
     """The data of one burst of a segment as a `DeltaReader` reads it."""
     if isinstance(items, str):
         return [{"text": items}]
-    if isinstance(items, list):
+    if is_list(items):
         return [{"text": item} if isinstance(item, str) else item for item in items]
     return items

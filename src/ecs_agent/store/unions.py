@@ -41,7 +41,7 @@ class Union:
     def codec(self) -> ValueCodec:
         """The codec of them all."""
         at_key = None if self._dict is None else self._dict.at_key
-        as_is: frozenset[type] = frozenset().union(*[member.as_is for member in self._scalars])
+        as_is = frozenset[type]().union(*[member.as_is for member in self._scalars])
         by_type = all(member.by_type for member in [*self._plain, *self._named.values()])
         return ValueCodec(self._name, "other", self._accepts, self._write, self._read, self._list, at_key, as_is, by_type)
 
@@ -49,7 +49,7 @@ class Union:
         return any(member.accepts(value) for member in [*self._plain, *self._named.values()])
 
     def _write(self, value: Any) -> Any:
-        kind: type = type(value)
+        kind: Any = type(value)
         write = self._writes.get(kind)
         if write is None:
             write, is_for_all = self._writer(value)

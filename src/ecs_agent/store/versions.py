@@ -21,7 +21,11 @@ from ecs_agent.store.json_text import dumps
 from ecs_agent.types import EntityId
 
 SHORT: Final = 32
-"""A component whose lists did not grow behind so many elements is written whole: its versions form no chain."""
+"""A list that grew behind so many elements is long: its component is not written whole."""
+
+MOST_CHANGES: Final = 8
+MOST_ADDITIONS: Final = 16
+"""A component that is not long is written whole when it changed more often, or when so many additions stand behind its last whole version."""
 
 ENTITY: Final = ""
 """The tag under which an entity's own numbers are stored."""
@@ -41,11 +45,11 @@ class Versions:
         self._changes: dict[tuple[int, str], list[ChangeData]] = {}
         self._entities: dict[int, None] = {}
         self._facts = 0
-        self._stored: dict[int, set[str]] = {}
+        self._stored: dict[int, dict[str, int]] = {}  # how many additions stand behind the last whole version
 
     def know(self, entity: int, tags: Iterable[str]) -> None:
         """Of an entity the store has versions of components with these tags."""
-        self._stored[entity] = {*tags}
+        self._stored[entity] = dict.fromkeys(tags, MOST_ADDITIONS)
 
     def postpone(self) -> None:
         """A snapshot cannot be made just now."""
@@ -94,15 +98,19 @@ class Versions:
             row = state.rows.get(EntityId(entity))
             if row is not None:
                 versions.append(self._component(row, tag, changes, pos))
-                self._stored.setdefault(entity, set()).add(tag)
         self._changes, self._entities, self._facts = {}, {}, 0
         return Snapshot(pos, _counts(state), versions)
 
     def _component(self, row: Row, tag: str, changes: list[ChangeData], pos: int) -> Version:
+        stored = self._stored.setdefault(row.id, {})
         if changes[-1][0] == "drop":
+            stored.pop(tag, None)
             return Version(row.id, tag, 1, pos, None)
-        if any(_is_long(change) for change in changes):
-            return Version(row.id, tag, 1, pos, dumps(changes), adds=changes[0][0] != "put")
+        additions = 0 if changes[0][0] == "put" else stored.get(tag, MOST_ADDITIONS) + 1
+        if any(map(_is_long, changes)) or (len(changes) <= MOST_CHANGES and additions <= MOST_ADDITIONS):
+            stored[tag] = additions
+            return Version(row.id, tag, 1, pos, dumps(changes), adds=additions > 0)
+        stored[tag] = 0
         component = next(held for kind, held in row.components.items() if self._codecs.tag_of(kind)[0] == tag)
         return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.encode_component(component)]]))
 

@@ -1,0 +1,172 @@
+"""`ecs-agent log`: what happened in a world, a line for each fact, or for pieces of an answer that arrived together.
+
+      12    0.000  1:8      TurnStarted                        turn=1
+      15    0.412  1:11     StreamDeltaEvent ×3                "Hello you"
+      18    0.430  2:4      SystemPromptComponent added        content="Be brief."
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import msgspec
+
+from ecs_agent.cli.failures import ExitCode
+from ecs_agent.cli.json_lines import write_line
+from ecs_agent.cli.sanitize import one_line
+from ecs_agent.cli.stores import is_of_type, opened
+from ecs_agent.cli.terminal import Look, Terminal, standard_output
+from ecs_agent.errors import ConfigurationError
+from ecs_agent.store.fact_data import FactData
+from ecs_agent.store.recording import Recording
+from ecs_agent.types import JsonObject
+
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks at a store that somebody writes."""
+
+_FAILURES: Final = frozenset({"ErrorComponent", "QuarantineComponent"})
+_VERBS: Final = {"put": "added", "drop": "removed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which facts are wanted: of one entity, of one type, and between two positions, both included; None for all."""
+
+    entity: int | None = None
+    kind: str | None = None
+    first: int | None = None
+    last: int | None = None
+
+    def has(self, fact: FactData) -> bool:
+        """Whether a fact is among them."""
+        return (self.entity is None or fact.entity == self.entity) and (self.kind is None or is_of_type(fact, self.kind))
+
+
+def log(path: str, wanted: Wanted, *, as_json: bool = False, follow: bool = False, color: bool = True) -> int:
+    """Show facts; the exit code.
+
+    Args:
+        path: of the store.
+        wanted: which of them.
+        as_json: as JSON, an object a line.
+        follow: go on with those that are still being written, until Ctrl-C.
+        color: False keeps every escape sequence out.
+
+    Raises:
+        ConfigurationError: there is no such store, or the positions make no sense.
+        StoreError: it cannot be read.
+    """
+    if wanted.first is not None and wanted.last is not None and wanted.first > wanted.last:
+        raise ConfigurationError(f"--from {wanted.first} lies behind --to {wanted.last}")
+    screen = standard_output(color=color)
+    with opened(path) as recording:
+        start = next((fact.time for fact in recording.facts(0, 1)), 0)
+        for fact in _facts(recording, wanted, follow=follow):
+            if not wanted.has(fact):
+                continue
+            if as_json:
+                write_line(cast("JsonObject", msgspec.to_builtins(_Line(*msgspec.structs.astuple(fact)[:-1]))), sys.stdout)
+            else:
+                _show(fact, start, screen)
+    return ExitCode.OK
+
+
+class _Line(msgspec.Struct):
+    """A fact with the names of its fields."""
+
+    pos: int
+    count: int
+    entity: int | None
+    seq: int
+    run: int
+    turn: int
+    attempt: int
+    parent: int | None
+    kind: str
+    type: str
+    version: int
+    time: int
+    data: Any
+    change: Any
+
+
+def _facts(recording: Recording, wanted: Wanted, *, follow: bool) -> Iterator[FactData]:
+    end = wanted.first or 0
+    last = None if wanted.last is None else wanted.last + 1
+    while True:
+        for fact in recording.facts(end, last):
+            yield fact
+            end = fact.pos + fact.count
+        if not follow or (last is not None and end >= last):
+            return
+        time.sleep(LOOK_EVERY)
+
+
+def _show(fact: FactData, start: int, screen: Terminal) -> None:
+    whose = "" if fact.entity is None else f"{fact.entity}:{fact.seq}"
+    head = f"{fact.pos:>7} {(fact.time - start) / 1e9:>9.3f}  {whose:<9} {_what(fact):<34} "
+    detail = _detail(fact)
+    look = Look.ALARM if fact.change is not None and fact.change[0] == "put" and fact.change[1] in _FAILURES else Look.PLAIN
+    screen.line(one_line_of(head, detail, screen.width).rstrip(), look)
+
+
+def one_line_of(head: str, detail: str, width: int) -> str:
+    """A line that fits, its head kept as it is laid out."""
+    room = width - len(head)
+    return head if room < 2 else head + one_line(detail, room)  # noqa: PLR2004 - less shows nothing
+
+
+def _what(fact: FactData) -> str:
+    if fact.data is None and fact.change is not None:
+        return one_line(f"{fact.change[1]} {_VERBS.get(fact.change[0], 'changed')}")
+    return one_line(fact.type if fact.count == 1 else f"{fact.type} ×{fact.count}")
+
+
+def _detail(fact: FactData) -> str:
+    if fact.type == "StreamDeltaEvent" and isinstance(fact.data, list):
+        return _pieces(fact.data)
+    if isinstance(fact.data, dict):
+        data = cast("JsonObject", fact.data)
+        return _fields({name: value for name, value in data.items() if name != "entity_id"})
+    match fact.change:
+        case ["put", _, _, dict(fields)]:
+            return _fields(cast("JsonObject", fields))
+        case ["edit", _, _, list(edits)]:
+            return " ".join([_edit(edit) for edit in cast("list[list[Any]]", edits)])
+        case _:
+            return ""
+
+
+def _pieces(data: list[Any]) -> str:
+    """The text of an answer's pieces; what else they hold is named."""
+    told: list[str] = []
+    for piece in data:
+        for name, value in piece.items():
+            if name in {"text", "content"}:
+                told.append(str(value))
+            elif name != "lengths":
+                told.append(f" {name}={_short(value)} ")
+    return _short("".join(told).strip())
+
+
+def _fields(fields: JsonObject) -> str:
+    return " ".join([f"{name}={_short(value)}" for name, value in fields.items()])
+
+
+def _edit(edit: list[Any]) -> str:
+    match edit:
+        case ["grow", name, kept, list(tail)]:
+            return f"{name}[{kept}:]={_short(cast('list[Any]', tail))}"
+        case ["merge", name, items, gone]:
+            return f"{name}+={_short(items)}" if items else f"{name}-={_short(gone)}"
+        case _:
+            return f"{edit[1]}={_short(edit[2])}"
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
