@@ -70,7 +70,8 @@ async def environment(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.mark.parametrize("block", blocks("python"))
 @pytest.mark.usefixtures("environment")
-async def test_an_example_runs(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_example_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # an example may leave a file
     if block.needs == "weights":
         if local_weights.find() is None:
             pytest.skip("the embedded model's weights are not installed: ecs-agent local install")

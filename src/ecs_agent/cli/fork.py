@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -73,49 +73,46 @@ def fork(path: str, entity: int, at: int | None, branch: Branch, *, out: str | N
     """
     if out is not None and Path(out).exists():
         raise ConfigurationError(f"{out} exists; name another file")
-    names, components = _looked_up(path, entity, at)
+    stand_ins, components = _looked_up(path, entity, at)
     replaced = branch.replaced(components, path, entity)
     if out is not None:
         copy_store(SqliteEngine(path, read_only=True), SqliteEngine(out))
-    made = asyncio.run(_forked(out or path, EntityId(entity), at, replaced, branch.on_fork, names))
+    made = asyncio.run(_forked(out or path, EntityId(entity), at, replaced, branch.on_fork, stand_ins))
     print(made)
-    standard_error(color=color).line(_told(made, entity, at, out or path, names), Look.QUIET)
+    standard_error(color=color).line(_told(made, entity, at, out or path, stand_ins), Look.QUIET)
     return ExitCode.OK
 
 
-@dataclass(frozen=True, slots=True)
-class _Names:
-    """What a world uses by name."""
+class _StandIns:
+    """What a saved world names, as objects of which nothing but the name is known."""
 
-    providers: tuple[str, ...] = ()
-    tools: tuple[str, ...] = ()
+    def __init__(self, missing: MissingReferencesError | None) -> None:
+        self.providers = {name: _Named(name) for name in (missing.providers if missing is not None else ())}
+        self.tools: dict[str, Callable[..., object]] = {name: _nothing for name in (missing.tools if missing is not None else ())}
 
 
-def _looked_up(path: str, entity: int, at: int | None) -> tuple[_Names, Sequence[object]]:
-    """The names that a world uses, and the components that the fork begins with."""
-    references = References()
-    codecs = Codecs(references=references)
+def _looked_up(path: str, entity: int, at: int | None) -> tuple[_StandIns, Sequence[object]]:
+    """What a world names, and the components that the fork begins with."""
     with opened(path) as recording:
         now = recording.world()
         if entity not in now.entities:
             raise ConfigurationError(f"{path} has no entity {entity}; it has {_listed(list(now.entities))}")
-        now.checkpoint(codecs)
         past = now if at is None else recording.world(pos_behind(recording, path, entity, at))
-        components = past.row(entity, codecs).components
+    references = References()
+    codecs = Codecs(references=references)
+    now.checkpoint(codecs)
+    past.row(entity, codecs)
+    stand_ins = _StandIns(None)
     try:
         references.check()
     except MissingReferencesError as missing:
-        return _Names(missing.providers, missing.tools), components
-    return _Names(), components
+        stand_ins = _StandIns(missing)
+    known = Codecs(references=References(providers=stand_ins.providers, tools=stand_ins.tools))
+    return stand_ins, past.row(entity, known).components
 
 
-async def _forked(path: str, entity: EntityId, at: int | None, replaced: Sequence[object], on_fork: OnFork, names: _Names) -> EntityId:
-    providers = {name: _Named(name) for name in names.providers}
-    tools = {name: _nothing for name in names.tools}
-    for component in replaced:
-        if isinstance(component, LLMComponent):
-            component.provider = providers[_name_of(component.provider)]
-    async with open_world(path, providers=providers, tools=tools, systems=()) as world:
+async def _forked(path: str, entity: EntityId, at: int | None, replaced: Sequence[object], on_fork: OnFork, stand_ins: _StandIns) -> EntityId:
+    async with open_world(path, providers=stand_ins.providers, tools=stand_ins.tools, systems=()) as world:
         made = world.fork(entity, *replaced, at=at, on_fork=on_fork)
         await world.commit()
         return made
@@ -135,10 +132,10 @@ async def _nothing() -> None:
     """Stands for a tool."""
 
 
-def _told(made: int, entity: int, at: int | None, path: str, names: _Names) -> str:
+def _told(made: int, entity: int, at: int | None, path: str, stand_ins: _StandIns) -> str:
     where = "as it is" if at is None else f"as it was behind its fact {at}"
     told = f"entity {made} of {path} is entity {entity} {where}"
-    used = ", ".join([*names.providers, *names.tools])
+    used = ", ".join([*stand_ins.providers, *stand_ins.tools])
     return one_line(f"{told}; providers and tools stay names, to be given to open_world: {used}" if used else told)
 
 

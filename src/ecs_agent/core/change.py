@@ -87,17 +87,14 @@ def appended(component_type: type, field: str, after: Snapshot, tail: list[Any])
 
 
 def _edit(name: str, old: Any, new: Any) -> Edit:
-    kind: Any = type(new)
-    if type(old) is not kind:
-        pass
-    elif kind is list:
+    if type(old) is type(new) is list:
         kept = min(len(old), len(new))
         if _is_equal(old[:kept], new[:kept]):
             return Grown(name, kept, new[kept:])
-    elif kind is dict and set(map(type, old)) | set(map(type, new)) == {str}:
+    elif type(old) is type(new) is dict and set(map(type, old)) | set(map(type, new)) == {str}:
         items = {key: value for key, value in new.items() if key not in old or not _is_equal(old[key], value)}
         return Merged(name, items, tuple([key for key in old if key not in new]))
-    return Replaced(name, new.copy() if kind is list else new)  # that of the snapshot grows with the component's
+    return Replaced(name, new.copy() if type(new) is list else new)  # that of the snapshot grows with the component's
 
 
 def _is_equal(one: object, other: object) -> bool:

@@ -44,10 +44,10 @@ def fork(state: State, source: Row, replaced: Sequence[object], at: int | None, 
         raise ValueError(f'on_fork is {on_fork!r}; it must be "continue", "restart" or "interrupted"')
     instead = {type(component): component for component in unpacked(replaced)}
     past = None if at is None or at == source.seq else state.log.row_at(source.id, at)
-    components = [copied(held) for held in source.components.values()] if past is None else list(past.components)
+    components: list[object] = [copied(held) for held in source.components.values()] if past is None else list(past.components)
     row = state.create(None)
     for component in components:
-        kind: Any = type(component)
+        kind = type(component)
         if kind in instead or isinstance(component, AwaitsInput | Unforked):
             continue
         if isinstance(component, InFlight):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ecs_agent.core.checkpoint import Checkpoint, SavedRow
 from ecs_agent.core.events import EntityCreated, EntityDeleted
@@ -23,7 +23,7 @@ from ecs_agent.store.segments import deltas_data
 from ecs_agent.store.value_codec import held
 from ecs_agent.store.versions import ENTITY
 from ecs_agent.streaming.delta_data import DeltaReader
-from ecs_agent.types import EntityId, JsonObject
+from ecs_agent.types import EntityId, JsonObject, StreamDelta
 
 
 @dataclass(slots=True)
@@ -211,10 +211,11 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
 
 
 def _decoded(tag: str, data: ComponentData, codecs: Codecs) -> object:
-    component: Any = codecs.decode_component(tag, data.version, data.fields)
-    is_gatherer = isinstance(component, Gatherer)
-    if data.bursts and is_gatherer:
-        reader = DeltaReader(getattr(component, "deltas", ()))
-        for at, items, count in data.bursts:
-            component.add(reader.read(items)[:count], at)
-    return component
+    component = codecs.decode_component(tag, data.version, data.fields)
+    if not data.bursts or not isinstance(component, Gatherer):
+        return component
+    gatherer = cast("Gatherer[StreamDelta]", component)
+    reader = DeltaReader(getattr(gatherer, "deltas", ()))
+    for at, items, count in data.bursts:
+        gatherer.add(reader.read(items)[:count], at)
+    return gatherer

@@ -48,8 +48,8 @@ class Union:
     def _accepts(self, value: Any) -> bool:
         return any(member.accepts(value) for member in [*self._plain, *self._named.values()])
 
-    def _write(self, value: Any) -> Any:
-        kind: Any = type(value)
+    def _write(self, value: object) -> Any:
+        kind = type(value)
         write = self._writes.get(kind)
         if write is None:
             write, is_for_all = self._writer(value)
