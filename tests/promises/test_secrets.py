@@ -10,17 +10,20 @@ import secrets
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.promises.socket_server import Conversation, SocketServer
 
 from ecs_agent.agent import spawn_agent
-from ecs_agent.components import ConversationComponent, ErrorComponent, LLMComponent, TerminalComponent
+from ecs_agent.components import ConversationComponent, ErrorComponent, LLMComponent, StreamPolicy, TerminalComponent
 from ecs_agent.core import World
 from ecs_agent.errors import ConfigurationError, EcsAgentError, ProviderConnectionError, ProviderError, StreamInterruptedError
 from ecs_agent.logging import configure_logging
 from ecs_agent.providers import OpenAIProvider, RetryProvider, Secret, TransportRequest
+from ecs_agent.serialization import WorldSerializer
+from ecs_agent.store import open_world
 from ecs_agent.testing import chunk
 from ecs_agent.types import Message, RetryConfig
 
@@ -222,6 +225,26 @@ async def test_an_agents_events_and_state(case: str, key: str, watch: Watch) -> 
         state = [world.get_component(agent.entity, kind) for kind in (ErrorComponent, LLMComponent, ConversationComponent, TerminalComponent)]
         assert state[0] is not None
         watch.assert_absent(key, events=events, state=state, messages=agent.messages, log_of_the_world=list(world.log.read(0)))
+
+
+@pytest.mark.parametrize("case", ["401", "429 in headers", "an error in the stream", "an event that is not JSON", "a wrong status"])
+async def test_a_store_and_an_export(case: str, key: str, watch: Watch, tmp_path: Path) -> None:
+    headers = {"x-vendor-key": key}
+    async with (
+        SocketServer(answers(said_back(key)[case])) as server,
+        OpenAIProvider(key, server.base_url, "m", headers=headers) as provider,
+        open_world(tmp_path / "world.db") as world,
+    ):
+        agent = spawn_agent(world, provider, extra_headers={"x-other-key": key}, policy=StreamPolicy("retry", max_attempts=2, backoff=0))
+        with suppress(EcsAgentError):
+            await agent.ask("Hi")
+        WorldSerializer.save(world, tmp_path / "world.json")
+        await world.commit()
+        kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    kept |= {f"{path.name}, closed": path.read_bytes() for path in tmp_path.iterdir()}
+    assert any(b"x-other-key" in content for content in kept.values())
+    assert [name for name, content in kept.items() if key.encode() in content] == []
+    watch.assert_absent(key, kept=repr(kept))
 
 
 async def test_cancels_and_timeouts_show_it_nowhere(key: str, watch: Watch) -> None:

@@ -1,33 +1,15 @@
-"""A recorded session as people read it: who said what, at the recorded pace, as it was interleaved.
-
-     0.00 agent 1 ← What is the weather in Paris?
-     0.41 agent 1: → get_weather(city="Paris")
-     0.93 agent 1: ← sunny, 21 °C
-     1.20 agent 1: It is sunny in Paris.
-
-One agent at a time has the floor: what it says appears as it was said. What others say meanwhile is gathered, and shown when it fills a line or ends.
-"""
+"""A recorded session once more, at its pace or another one, or step by step."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
 
-from ecs_agent.cli.failures import ExitCode
-from ecs_agent.cli.render import written_out
-from ecs_agent.cli.sanitize import TerminalSanitizer, one_line
+from ecs_agent.cli.narration import Narration, Seen, Speech, SpeechOver
+from ecs_agent.cli.stage import Stage
 from ecs_agent.cli.terminal import Look, Terminal
-from ecs_agent.store.fact_data import FactData
 from ecs_agent.store.recording import Recording
-from ecs_agent.streaming.delta_data import DeltaReader
-from ecs_agent.streaming.message_data import message_from_data, tool_call_from_data
-from ecs_agent.types import Message
-
-_MARGIN: Final = 2
-
-_Attempt = tuple[int | None, int, int, int]
 
 
 class Playback:
@@ -45,35 +27,53 @@ class Playback:
         self._screen = screen
         self._speed = speed
         self._sleep = sleep
-        self._stage = _Stage(screen)
+        self._began = time.monotonic()
+        self._speaker: int | None = None
 
-    def show(self, end: int | None, *, step: bool = False) -> int:
-        """Show everything before a position; the exit code.
+    def show(self, end: int | None, *, step: bool = False) -> None:
+        """Show everything before a position.
 
         Args:
             end: the position; None for the end of the recording.
-            step: wait for a line on standard input before each thing.
+            step: wait for a line on standard input before each thing, what one says being one; at the end of the input it is over.
         """
-        began: float | None = None
-        first = 0
-        speaker: int | None = None
-        for fact in self._facts(end):
-            if began is None:
-                began, first = time.monotonic(), fact.time
-            if not self._stage.shows(fact):
-                self._stage.note(fact)
-                continue
-            is_speech = fact.type == "StreamDeltaEvent"
-            if step and not (is_speech and fact.entity == speaker) and not _wait(self._screen):
-                break
-            speaker = fact.entity if is_speech else None
-            if self._speed is not None and not step:
-                ahead = (fact.time - first) / 1e9 / self._speed - (time.monotonic() - began)
-                if ahead > 0:
-                    self._sleep(ahead)
-            self._stage.show(fact, (fact.time - first) / 1e9)
-        self._stage.end()
-        return ExitCode.OK
+        narration = Narration()
+        stage = Stage(self._screen, narration.names)
+        first: int | None = None
+        for fact in self._recording.facts(0, end):
+            first = fact.time if first is None else first
+            seconds = (fact.time - first) / 1e9
+            for seen in narration.of(fact):
+                if step and not self._stepped(seen):
+                    stage.end()
+                    return
+                if not step:
+                    self._wait(seconds)
+                stage.show(seen, seconds)
+        stage.end()
 
-    def _facts(self, end: int | None) -> Iterator[FactData]:
-        return self._recording.facts(0, end)
+    def _wait(self, seconds: float) -> None:
+        if self._speed is not None:
+            ahead = seconds / self._speed - (time.monotonic() - self._began)
+            if ahead > 0:
+                self._sleep(ahead)
+
+    def _stepped(self, seen: Seen) -> bool:
+        """Whether the next thing may be shown; what belongs to the last one may at once."""
+        if isinstance(seen, SpeechOver):
+            return True
+        speaker = seen.entity if isinstance(seen, Speech) else None
+        if speaker is not None and speaker == self._speaker:
+            return True
+        self._speaker = speaker
+        return _entered(self._screen)
+
+
+def _entered(screen: Terminal) -> bool:
+    """Whether Enter was pressed. Where the terminal shows that itself, the line that was being written is over with it."""
+    if screen.interactive:
+        screen.write(" ⏎", Look.QUIET)
+    line = sys.stdin.readline() if sys.stdin is not None else ""  # pyright: ignore[reportUnnecessaryComparison] - `<&-` closes it
+    if screen.interactive and line:
+        screen.at_line_start = True
+    return bool(line)

@@ -61,7 +61,8 @@ def replay(path: str, source: str | None, *, speed: str | None, limit: Limit, st
     pace = Pace.parsed(speed or ("1" if source is None else "max"))
     if source is None:
         with opened(path) as recording:
-            return Playback(recording, standard_output(color=color), pace.speed).show(limit.end_in(recording, path), step=step)
+            Playback(recording, standard_output(color=color), pace.speed).show(limit.end_in(recording, path), step=step)
+        return ExitCode.OK
     if step:
         raise ConfigurationError("--step shows a recording step by step; leave the program out")
     program = load_program(source)
