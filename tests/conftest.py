@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)  # how long an example takes says more about the machine than about the code
+settings.load_profile("patient")
 
 
 class LoopbackGuard:

@@ -34,12 +34,14 @@ class Scene:
         tool: the model has the tool.
         retry: answers that break off are to be asked for again, in the way that the documentation names.
         cancel_after: the answer is to be cancelled after so many deltas.
+        usage_so_far: the server tells the usage so far in each chunk, for those who want to know it.
     """
 
     base_url: str
     tool: bool = False
     retry: bool = False
     cancel_after: int | None = None
+    usage_so_far: bool = False
 
 
 @dataclass(slots=True)
@@ -51,9 +53,10 @@ class Screen:
     taken_back: int = 0
 
     def take(self, text: str) -> bool:
-        """Show a piece; return whether it is time to cancel."""
-        self.shown.append(text)
-        return len(self.shown) == self.cancel_after
+        """Show a piece, if it is one; return whether it is time to cancel."""
+        if text:
+            self.shown.append(text)
+        return bool(text) and len(self.shown) == self.cancel_after
 
     def take_back(self) -> None:
         """Remove what was shown of this answer."""

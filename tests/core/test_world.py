@@ -336,3 +336,34 @@ class TestLife:
         world, curious = World(), Curious()
         world.register_system(curious)
         assert curious.worlds == [world]
+
+
+class TestLeaving:
+    """Closing may fail as well; what happened before is not hidden by that."""
+
+    @staticmethod
+    def _broken() -> World:
+        async def close() -> None:
+            raise OSError("the disk is full")
+
+        world = World()
+        world.on_close(close)
+        return world
+
+    async def test_the_failure_of_the_body_stands_beside_it(self) -> None:
+        with pytest.raises(OSError, match="the disk is full") as caught:
+            async with self._broken():
+                raise ValueError("in the body")
+        assert caught.value.__notes__ == ["It failed while this was on its way: ValueError: in the body"]
+
+    async def test_alone_it_is_raised_as_it_is(self) -> None:
+        with pytest.raises(OSError, match="the disk is full") as caught:
+            async with self._broken():
+                pass
+        assert not hasattr(caught.value, "__notes__")
+
+    async def test_a_cancel_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            async with self._broken():
+                raise asyncio.CancelledError
+        assert "could not be closed properly" in caplog.text

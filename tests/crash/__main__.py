@@ -1,6 +1,6 @@
 """Kills crews of agents at drawn moments, has them go on, and checks that nothing was lost and nothing done twice.
 
-    python -m tests.crash --seeds 1000                # about 20 minutes on two cores
+    python -m tests.crash --seeds 1000                # about 15 minutes on two cores
     python -m tests.crash --seeds 1 --first 217 --keep crashed    # one of them again; its files stay in a folder
 
 The last line is the summary; the exit code is 1 if any crew broke a law (`tests/crash/laws.py`). Moments are drawn by seed, but a process is never

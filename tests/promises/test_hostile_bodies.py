@@ -18,6 +18,8 @@ from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.streaming import EventTranslator, Fold
 from ecs_agent.types import StreamDelta
 
+pytestmark = pytest.mark.no_cover  # thousands of bodies through the same lines, which the tests of the decoder cover
+
 LONGEST = 2048 + 400  # what may be quoted, and our own sentence
 
 _CALL: dict[str, Any] = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}

@@ -31,6 +31,8 @@ from ecs_agent.testing.reply import Reply
 from ecs_agent.testing.script_reply import scripted_reply
 from ecs_agent.types import EntityId, Usage
 
+pytestmark = pytest.mark.no_cover  # hundreds of runs through the same lines, which the tests of each part cover
+
 SILENCE = 5.0
 
 

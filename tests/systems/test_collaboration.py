@@ -264,6 +264,22 @@ async def test_the_tool_names_the_peers_and_takes_no_sender() -> None:
         made.validate({"to": 2, "text": "x", "sender": 9})
 
 
+async def test_one_tool_serves_all_agents_and_names_who_calls() -> None:
+    async with prepared() as world:
+        shared = tool_table([send_message_tool()])
+        alice, bob = agent(world, Scripted()), agent(world, Scripted())
+        for one, other in ((alice, bob), (bob, alice)):
+            world.add_component(one, CollaborationComponent([other]))
+            world.add_component(one, ToolRegistryComponent(shared[0], {**shared[1]}))
+            model = world.get_component(one, LLMComponent)
+            assert model is not None
+            model.provider = Scripted(to(other, f"I am {one}"), text("sent"), text("thanks"), text("thanks"))
+            append_message(world, one, "Introduce yourself.")
+        await Runner().run(world)
+        for one, other in ((alice, bob), (bob, alice)):
+            assert f"[from agent {other}] I am {other}" in said(world, one)
+
+
 @pytest.mark.parametrize("peers", [[], [5]])
 async def test_only_peers_can_be_written_to_and_the_model_is_told_who_they_are(peers: list[int]) -> None:
     async with prepared() as world:

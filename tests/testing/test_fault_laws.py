@@ -38,11 +38,13 @@ async def test_dozens_of_plans_end_as_they_must_over_real_sockets() -> None:
     await assert_fault_laws(over_sockets, [FaultPlan.random(seed) for seed in range(36)])
 
 
+@pytest.mark.no_cover
 def test_a_retry_provider_reports_streams_as_they_are() -> None:
     plans = [FaultPlan.random(seed) for seed in range(100)]
     run(lambda: assert_fault_laws(lambda transport: RetryProvider(in_memory(transport)), plans, over="memory"))
 
 
+@pytest.mark.no_cover
 def test_a_plain_generator_over_a_server_can_be_held_against_them_too() -> None:
     run(lambda: assert_fault_laws(liars.OverHTTP, [FaultPlan.random(seed) for seed in range(100)], over="memory"))
 

@@ -15,10 +15,17 @@ import typer
 
 from ecs_agent import __version__
 from ecs_agent.cli import chat as chatting
+from ecs_agent.cli import diff as comparing
+from ecs_agent.cli import fork as branching
 from ecs_agent.cli import local as embedded
+from ecs_agent.cli import log as telling
+from ecs_agent.cli import record as recording
+from ecs_agent.cli import replay as replaying
 from ecs_agent.cli import run as running
 from ecs_agent.cli import top as watching
 from ecs_agent.cli.options import KEY_ON_COMMAND_LINE, Settings, read_prompt
+from ecs_agent.cli.stores import Limit
+from ecs_agent.core.forking import OnFork
 from ecs_agent.errors import ConfigurationError
 
 Action: TypeAlias = Callable[[], int]
@@ -89,6 +96,9 @@ Tools = Annotated[
 MaxTokens = Annotated[int | None, typer.Option("--max-tokens", metavar="N", min=1, help="The longest answer, in tokens.")]
 Temperature = Annotated[float | None, typer.Option("--temperature", metavar="X", min=0.0, help="How much chance there is in the answer; 0 is none.")]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours and no other escape sequences; as NO_COLOR=1.")]
+Program = Annotated[
+    str, typer.Argument(metavar="FILE.py[:FUNCTION]", help="A file with 'async def main(world)', or the function named; its code is run.")
+]
 Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")]
 
 
@@ -151,9 +161,7 @@ def _run(
 
 @_app.command("top")
 def _top(
-    program: Annotated[
-        str, typer.Argument(metavar="FILE.py[:FUNCTION]", help="A file with 'async def main(world)', or the function named; its code is run.")
-    ],
+    program: Program,
     no_color: NoColor = False,
     _version: Version = False,
 ) -> Action:
@@ -166,6 +174,124 @@ def _top(
     Exit codes: 0 done, 1 the program failed, 2 wrong usage, 130 Ctrl-C, 141 the reader of a pipe left.
     """
     return functools.partial(watching.top, program, color=not no_color)
+
+
+Store = Annotated[str, typer.Argument(metavar="RUN.db", help="A store, as 'record' and open_world make them; somebody may be writing it.")]
+
+
+@_app.command("record")
+def _record(
+    program: Program,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="RUN.db", help="The store that is made.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace a store that is there.")] = False,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Run a program and keep all that happens.
+
+    The function gets a world whose every fact is written to a store: to be replayed, looked at and forked. Ctrl-C as with 'top'.
+
+    Exit codes: 0 done, 1 the program failed or the store could not be written, 2 wrong usage, 130 Ctrl-C.
+    """
+    return functools.partial(recording.record, program, out, force=force, color=not no_color)
+
+
+@_app.command("replay")
+def _replay(
+    store: Store,
+    program: Annotated[
+        str | None, typer.Argument(metavar="FILE.py[:FUNCTION]", help="The program, to see whether it does the same again.", show_default=False)
+    ] = None,
+    speed: Annotated[
+        str | None, typer.Option("--speed", metavar="1|10|max", help="The pace. Default: 1 to watch, max to verify a program.", show_default=False)
+    ] = None,
+    until: Annotated[int | None, typer.Option("--until", metavar="POS", help="Stop behind this position.")] = None,
+    until_seq: Annotated[str | None, typer.Option("--until-seq", metavar="ENTITY:SEQ", help="Stop behind this fact of an entity.")] = None,
+    until_type: Annotated[str | None, typer.Option("--until-type", metavar="TYPE", help="Stop behind the first fact of this type.")] = None,
+    step: Annotated[bool, typer.Option("--step", help="Wait for Enter before each thing that is shown.")] = False,
+    run_tools: Annotated[
+        list[str] | None,
+        typer.Option("--run-tool", metavar="NAME", help="Run this tool all the same, as one that asks another agent. Repeatable."),
+    ] = None,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Show a recorded session again, or verify a program against it.
+
+    Without a program: who said what, interleaved as it was. With one: it is run again, its models and tools answered from the recording, and
+    what it does is compared, fact by fact.
+
+    Exit codes: 0 shown, or the same; 1 the program did something else, and one line says what first; 2 wrong usage, 130 Ctrl-C.
+    """
+    return functools.partial(
+        replaying.replay,
+        store,
+        program,
+        speed=speed,
+        limit=Limit(until, until_seq, until_type),
+        step=step,
+        run_tools=tuple(run_tools or ()),
+        color=not no_color,
+    )
+
+
+@_app.command("log")
+def _log(
+    store: Store,
+    entity: Annotated[int | None, typer.Option("--entity", metavar="N", help="Of this entity alone.")] = None,
+    kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of this type of event or component alone.")] = None,
+    first: Annotated[int | None, typer.Option("--from", metavar="POS", min=0, help="From this position on.")] = None,
+    last: Annotated[int | None, typer.Option("--to", metavar="POS", min=0, help="As far as this position.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="An object a line, with all there is.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is still being written, until Ctrl-C.")] = False,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Show the facts of a store, a line each."""
+    wanted = telling.Wanted(entity, kind, first, last)
+    return functools.partial(telling.log, store, wanted, as_json=as_json, follow=follow, color=not no_color)
+
+
+@_app.command("diff")
+def _diff(
+    stores: Annotated[list[str], typer.Argument(metavar="A.db[@POS] [B.db[@POS]]", help="One or two stores, as they end or behind a position.")],
+    entities: Annotated[
+        list[int] | None, typer.Option("--entity", metavar="N", help="Compare this entity alone; given twice, the one with the other.")
+    ] = None,
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Show in what stores, moments or entities differ, each with its path.
+
+    Exit codes: 0 in nothing, 1 in something, 2 it could not be told.
+    """
+    return functools.partial(comparing.diff, stores, entities or [], color=not no_color)
+
+
+@_app.command("fork")
+def _fork(
+    store: Store,
+    entity: Annotated[int, typer.Option("--entity", metavar="N", help="Whom to fork.")],
+    at: Annotated[int | None, typer.Option("--at", metavar="SEQ", min=1, help="Behind which of its facts. Default: its last.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", metavar="OTHER.db", help="Fork in a copy of the store. Default: in the store itself.", show_default=False),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", metavar="NAME", help="Another model of its provider.")] = None,
+    system: Annotated[str | None, typer.Option("--system", "-s", metavar="TEXT", help="Another system prompt.")] = None,
+    temperature: Temperature = None,
+    on_fork: Annotated[OnFork, typer.Option("--on-fork", help="What becomes of an answer that was arriving then.")] = "continue",
+    no_color: NoColor = False,
+    _version: Version = False,
+) -> Action:
+    """Fork an agent of a stored world, from one of its facts on.
+
+    The new entity's id goes to standard output. Nothing is asked: providers and tools stay names, and are given to open_world when the world goes on.
+
+    Exit codes: 0 done, 1 a store could not be read or written, 2 wrong usage.
+    """
+    branch = branching.Branch(model, system, temperature, on_fork)
+    return functools.partial(branching.fork, store, entity, at, branch, out=out, color=not no_color)
 
 
 @_local.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""`ecs-agent diff`: in what two stores, two moments of one, or two entities differ. As of `diff`, the exit code is 1 if they do, 2 if it went wrong."""
+"""`ecs-agent diff`: in what two stores, two moments of one, or two entities differ. The exit code is that of `diff`: 1 if they do, 2 for trouble."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from ecs_agent.cli.sanitize import one_line
 from ecs_agent.cli.stores import StorePlace, opened
 from ecs_agent.cli.terminal import standard_output
 from ecs_agent.errors import ConfigurationError, StoreError
-from ecs_agent.store.diff import MOST, Difference, diff_data
+from ecs_agent.store.diff import ABSENT, MOST, Difference, diff_data
+from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.types import JsonObject
 
 
@@ -33,17 +34,22 @@ def diff(stores: Sequence[str], entities: Sequence[int], *, color: bool = True) 
     except StoreError as error:
         complain(sentence(error))
         return ExitCode.USAGE
+    sides = [place.words if entity is None else f"{place.words}, entity {entity}" for place, entity in zip(places, whose, strict=True)]
     found = diff_data(left, right)
     screen = standard_output(color=color)
     for difference in found:
-        screen.line(_line(difference))
+        screen.line(one_line(_told(difference, sides)))
     if len(found) >= MOST:
         screen.line(f"… there are more than {MOST:,} differences")
     return ExitCode.FAILED if found else ExitCode.OK
 
 
-def _line(difference: Difference) -> str:
-    return one_line(str(difference))
+def _told(difference: Difference, sides: Sequence[str]) -> str:
+    """A difference in words; of an entity or a component that one side does not have, what it is."""
+    for side, other, value in ((sides[0], difference.right, difference.left), (sides[1], difference.left, difference.right)):
+        if other is ABSENT and is_object(value) and "." not in difference.path:
+            return f"only in {side}: {difference.path} ({', '.join(value)})"
+    return str(difference)
 
 
 def _state(place: StorePlace, entity: int | None) -> JsonObject:

@@ -88,7 +88,7 @@ class _StandIns:
 
     def __init__(self, missing: MissingReferencesError | None) -> None:
         self.providers = {name: _Named(name) for name in (missing.providers if missing is not None else ())}
-        self.tools: dict[str, Callable[..., object]] = {name: _nothing for name in (missing.tools if missing is not None else ())}
+        self.tools: dict[str, Callable[..., object]] = dict.fromkeys(missing.tools if missing is not None else (), _nothing)
 
 
 def _looked_up(path: str, entity: int, at: int | None) -> tuple[_StandIns, Sequence[object]]:

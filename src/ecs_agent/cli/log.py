@@ -1,8 +1,9 @@
 """`ecs-agent log`: what happened in a world, a line for each fact, or for pieces of an answer that arrived together.
 
-      12    0.000  1:8      TurnStarted                        turn=1
-      15    0.412  1:11     StreamDeltaEvent ×3                "Hello you"
-      18    0.430  2:4      SystemPromptComponent added        content="Be brief."
+    12    0.000  1:8      TurnStarted                        turn=1
+    15    0.412  1:11     StreamDeltaEvent, 3 times          "Hello you"
+
+A line has the position, the seconds since the first fact, the entity and the number of the fact among its own, the type, and the fields.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ecs_agent.cli.terminal import Look, Terminal, standard_output
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.store.fact_data import FactData
 from ecs_agent.store.recording import Recording
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject
 
 LOOK_EVERY: Final = 0.2
@@ -118,28 +120,24 @@ def _show(fact: FactData, start: int, screen: Terminal) -> None:
 def one_line_of(head: str, detail: str, width: int) -> str:
     """A line that fits, its head kept as it is laid out."""
     room = width - len(head)
-    return head if room < 2 else head + one_line(detail, room)  # noqa: PLR2004 - less shows nothing
+    return head if room < 2 else head + one_line(detail, room)
 
 
 def _what(fact: FactData) -> str:
     if fact.data is None and fact.change is not None:
         return one_line(f"{fact.change[1]} {_VERBS.get(fact.change[0], 'changed')}")
-    return one_line(fact.type if fact.count == 1 else f"{fact.type} ×{fact.count}")
+    return one_line(fact.type if fact.count == 1 else f"{fact.type}, {fact.count} times")
 
 
 def _detail(fact: FactData) -> str:
-    if fact.type == "StreamDeltaEvent" and isinstance(fact.data, list):
-        return _pieces(fact.data)
-    if isinstance(fact.data, dict):
-        data = cast("JsonObject", fact.data)
+    data, change = fact.data, fact.change or [""]
+    if fact.type == "StreamDeltaEvent" and is_list(data):
+        return _pieces(data)
+    if is_object(data):
         return _fields({name: value for name, value in data.items() if name != "entity_id"})
-    match fact.change:
-        case ["put", _, _, dict(fields)]:
-            return _fields(cast("JsonObject", fields))
-        case ["edit", _, _, list(edits)]:
-            return " ".join([_edit(edit) for edit in cast("list[list[Any]]", edits)])
-        case _:
-            return ""
+    if change[0] == "put":
+        return _fields(change[3])
+    return " ".join([_edit(edit) for edit in change[3]]) if change[0] == "edit" else ""
 
 
 def _pieces(data: list[Any]) -> str:
@@ -159,13 +157,12 @@ def _fields(fields: JsonObject) -> str:
 
 
 def _edit(edit: list[Any]) -> str:
-    match edit:
-        case ["grow", name, kept, list(tail)]:
-            return f"{name}[{kept}:]={_short(cast('list[Any]', tail))}"
-        case ["merge", name, items, gone]:
-            return f"{name}+={_short(items)}" if items else f"{name}-={_short(gone)}"
-        case _:
-            return f"{edit[1]}={_short(edit[2])}"
+    operation, name, *told = edit
+    if operation == "grow":
+        return f"{name}[{told[0]}:]={_short(told[1])}"
+    if operation == "merge":
+        return f"{name}+={_short(told[0])}" if told[0] else f"{name}-={_short(told[1])}"
+    return f"{name}={_short(told[0])}"
 
 
 def _short(value: Any) -> str:

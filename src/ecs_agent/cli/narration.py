@@ -87,7 +87,7 @@ class Narration:
             case "AttemptDiscarded":
                 return [SpeechOver(entity), *([Remark(entity, "(what it said does not hold)")] if data["message"] is not None else [])]
             case "AttemptInterrupted":
-                return [SpeechOver(entity), Remark(entity, "(interrupted)")]
+                return [SpeechOver(entity), *([Remark(entity, "(interrupted)")] if data["message"] is not None else [])]
             case "ToolExecutionStarted":
                 return [Remark(entity, written_out(tool_call_from_data(data["call"])), Look.TOOL, " →")]
             case "ToolExecutionCompleted":
@@ -109,9 +109,9 @@ class Narration:
                 return [Remark(entity, f"(ended: {reason})")]
             case ["put", "QuarantineComponent", _, {"reason": reason}]:
                 return [Remark(entity, f"(quarantined: {reason})", Look.ALARM)]
-            case ["edit", "ConversationComponent", _, [["grow", "messages", _, list(tail)]]] if fact.type == "MessageAppended":
-                said = [message_from_data(each) for each in tail]
-                return [Remark(entity, message.content, Look.PLAIN, _HEARD) for message in said if message.role == "user"]
+            case ["edit", "ConversationComponent", _, [["grow", "messages", _, [message]]]] if fact.type == "MessageAppended":
+                said = message_from_data(message)
+                return [Remark(entity, said.content, Look.PLAIN, _HEARD)] if said.role == "user" else []
             case _:
                 pass
         return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ecs_agent.cli.failures import ExitCode, complain
+from ecs_agent.cli.failures import ExitCode, complain, sentence
 from ecs_agent.cli.playback import Playback
 from ecs_agent.cli.program import Program, load_program
 from ecs_agent.cli.running_program import told
@@ -42,7 +42,9 @@ class Pace:
         return cls(speed)
 
 
-def replay(path: str, source: str | None, *, speed: str | None, limit: Limit, step: bool = False, run_tools: tuple[str, ...] = (), color: bool = True) -> int:
+def replay(
+    path: str, source: str | None, *, speed: str | None, limit: Limit, step: bool = False, run_tools: tuple[str, ...] = (), color: bool = True
+) -> int:
     """Show a recording, or verify a program against it; the exit code.
 
     Args:
@@ -56,9 +58,16 @@ def replay(path: str, source: str | None, *, speed: str | None, limit: Limit, st
 
     Raises:
         ConfigurationError: there is no such store or program, or an option makes no sense.
-        StoreError: the store cannot be read.
     """
     pace = Pace.parsed(speed or ("1" if source is None else "max"))
+    try:
+        return _replayed(path, source, pace, limit, run_tools, step=step, color=color)
+    except StoreError as error:  # 1 is for a program that did something else
+        complain(sentence(error))
+        return ExitCode.USAGE
+
+
+def _replayed(path: str, source: str | None, pace: Pace, limit: Limit, run_tools: tuple[str, ...], *, step: bool, color: bool) -> int:
     if source is None:
         with opened(path) as recording:
             Playback(recording, standard_output(color=color), pace.speed).show(limit.end_in(recording, path), step=step)

@@ -29,6 +29,11 @@ class StorePlace:
     path: str
     pos: int | None = None
 
+    @property
+    def words(self) -> str:
+        """How it is written."""
+        return self.path if self.pos is None else f"{self.path}@{self.pos}"
+
     @classmethod
     def parsed(cls, words: str) -> StorePlace:
         """What `PATH` or `PATH@POS` names. A file with such a name comes first.

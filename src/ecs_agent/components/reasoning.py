@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Literal
 
 from ecs_agent.components.limits import LimitsComponent as LimitsComponent  # noqa: PLC0414 - it stood here, and is still found here
+from ecs_agent.core.log import Gatherer
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.delta_run import runs
 from ecs_agent.streaming.fold import Fold
@@ -67,7 +68,7 @@ COMPACT_AT = 512
 
 
 @dataclass(slots=True)
-class StreamStateComponent:
+class StreamStateComponent(Gatherer[StreamDelta]):
     """An answer that is still arriving. Each delta stands here before anyone sees it. The component exists exactly while an attempt is open.
 
     `deltas` are the pieces in order. Neighbours are merged some hundred at a time, so that a long answer costs its text and not its pieces;

@@ -13,6 +13,7 @@ from ecs_agent.core.change import edited
 from ecs_agent.core.checkpoint import SavedRow
 from ecs_agent.core.component import AwaitsInput, InFlight, Unforked, field_names, snapshot
 from ecs_agent.core.log import EventKind
+from ecs_agent.core.relation import ChildOf, Relation
 from ecs_agent.core.row import Row
 from ecs_agent.core.state import State
 from ecs_agent.errors import WorldBusyError
@@ -43,12 +44,15 @@ def fork(state: State, source: Row, replaced: Sequence[object], at: int | None, 
     if on_fork not in ("continue", "restart", "interrupted"):
         raise ValueError(f'on_fork is {on_fork!r}; it must be "continue", "restart" or "interrupted"')
     instead = {type(component): component for component in unpacked(replaced)}
+    for component in instead.values():
+        if isinstance(component, Relation):
+            state.row(component.target)  # raises before anything is made
     past = None if at is None or at == source.seq else state.log.row_at(source.id, at)
     components: list[object] = [copied(held) for held in source.components.values()] if past is None else list(past.components)
     row = state.create(None)
     for component in components:
         kind = type(component)
-        if kind in instead or isinstance(component, AwaitsInput | Unforked):
+        if kind in instead or isinstance(component, AwaitsInput | Unforked) or _points_at_nobody(state, component):
             continue
         if isinstance(component, InFlight):
             component.resume = on_fork
@@ -65,7 +69,14 @@ def rewind(state: State, row: Row, past: SavedRow) -> None:
     """Give an entity the components it had; see `World.undo`."""
     if row.calls:
         raise WorldBusyError(f"a call of {row.calls[0].entry.name} runs on entity {row.id}; wait until it is at rest, or interrupt it, and undo then")
-    wanted = {type(component): component for component in past.components}
+    wanted = {
+        type(component): component
+        for component in past.components
+        if not _points_at_nobody(state, component) or row.components.get(type(component)) == component
+    }
+    for component in wanted.values():
+        if isinstance(component, ChildOf):
+            state.relations.refuse(row.id, component)  # raises before anything is changed
     for kind in [kind for kind in row.components if kind not in wanted]:
         state.take(row, kind, None)
     for kind, component in wanted.items():
@@ -74,6 +85,11 @@ def rewind(state: State, row: Row, past: SavedRow) -> None:
             state.put(row, component, None)
     row.label.run, row.label.turn, row.label.attempt = past.run, past.turn, past.attempt
     state.record(row, EntityRewound(row.id, past.seq), EventKind.INPUT)
+
+
+def _points_at_nobody(state: State, component: object) -> bool:
+    """Whether a component is a relation to an entity that is gone: nobody can be given one."""
+    return isinstance(component, Relation) and component.target not in state.rows
 
 
 def copied(component: object) -> Any:

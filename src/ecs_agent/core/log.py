@@ -15,6 +15,7 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from enum import StrEnum, unique
+from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
@@ -107,11 +108,22 @@ class EventType(Protocol[Item_contra]):
 
 @runtime_checkable
 class Gatherer(Protocol[Item_contra]):
-    """A component that takes items in as they arrive, such as the pieces of an answer. What it holds follows from them alone."""
+    """A component that takes items in as they arrive, such as the pieces of an answer. What it holds follows from them alone.
+
+    A type of such components has this as a base: that it has an `add` would say nothing.
+    """
+
+    __slots__ = ()
 
     def add(self, items: Sequence[Item_contra], now: float, /) -> None:
         """Take the next items, which arrived together at `now` on the World's monotonic clock."""
         ...
+
+
+@lru_cache(maxsize=4096)
+def gathers(kind: type) -> bool:
+    """Whether the components of a type take items in."""
+    return Gatherer in kind.__mro__
 
 
 class Burst(msgspec.Struct, frozen=True):

@@ -20,7 +20,7 @@ from ecs_agent.core.event_bus import EventBus
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityCreated, EntityDeleted
 from ecs_agent.core.hooks import Hooks
 from ecs_agent.core.lease import Lease
-from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Gatherer, Log
+from ecs_agent.core.log import Burst, Envelope, EventKind, EventType, Gatherer, Log, gathers
 from ecs_agent.core.outcome import Outcome
 from ecs_agent.core.query import Query
 from ecs_agent.core.relation import ChildOf, Relations
@@ -204,9 +204,14 @@ class State:
         if self.query.watched:
             self.query.edited(row.id, component_type)
         self.changed(row, author)
-        change = None
+        change: Change | None = None
         if self.log.keeps_changes:
-            change = edited(component_type, before, after) if growth is None or tail is None else appended(component_type, growth[0], after, tail)
+            if gathers(component_type):  # what it took in stands in no snapshot, so that the difference to that would tell it twice
+                change = put(component_type, snapshot(component))
+            elif growth is None or tail is None:
+                change = edited(component_type, before, after)
+            else:
+                change = appended(component_type, growth[0], after, tail)
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind, change)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:

@@ -83,13 +83,13 @@ class Storage:
         there as far as it has come.
 
         Args:
-            entity: whom to copy. Children are not.
+            entity: whom to copy. Children are not, nor are relations to entities that are gone by now.
             replaced: components that the new one gets instead of its own, or beside them, such as an `LLMComponent` with another model.
             at: as it was behind its fact number `at` (`Envelope.seq`), also in the middle of an answer; as it is now by default.
             on_fork: what becomes of such an answer: "continue" it, "restart" it, or keep it as "interrupted".
 
         Raises:
-            EntityNotFoundError: there is no such entity.
+            EntityNotFoundError: there is no such entity, or no such target of a relation in `replaced`.
             NoHistoryError: `at` lies in a past that this world does not keep (`store.open_world`).
             WorldClosedError: the world was closed.
         """
@@ -99,7 +99,10 @@ class Storage:
     def undo(self, entity: EntityId, to: int) -> None:
         """Bring an entity back to what it was behind its fact number `to` (`Envelope.seq`). The log goes on; an undo can be undone.
 
+        Relations to entities that are gone by now do not come back.
+
         Raises:
+            CircularParentError: what was its parent then is below it now.
             EntityNotFoundError: there is no such entity.
             NoHistoryError: this world does not keep a past so far back (`store.open_world`).
             WorldBusyError: a call runs on it.

@@ -5,8 +5,10 @@ A World belongs to one event loop at a time; `call_soon_threadsafe` enters it fr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from random import Random
+from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from ecs_agent.core.clock import Clock, SystemClock
@@ -29,6 +31,8 @@ from ecs_agent.core.tasks import gather
 from ecs_agent.types import EntityId
 
 T = TypeVar("T")
+
+_logger = logging.getLogger("ecs_agent.core.world")
 
 
 class World(Storage):
@@ -247,8 +251,17 @@ class World(Storage):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self.aclose()
+        except Exception as failure:
+            if error is None:
+                raise
+            if not isinstance(error, Exception):  # the process or the task is being ended, which goes on
+                _logger.exception("a world could not be closed properly")
+                return
+            failure.add_note(f"It failed while this was on its way: {type(error).__name__}: {error}")
+            raise
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a World holds live objects (tasks, sockets) and cannot be pickled or copied; its components are data and can be saved")

@@ -18,6 +18,7 @@ from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import dumps
 from ecs_agent.store.recorded_session import RecordedSession
 from ecs_agent.streaming.delta_data import DeltaReader, DeltaWriter
+from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject, StreamDelta, StreamDeltaEvent
 
 TIMES: Final[dict[str, frozenset[str]]] = {
@@ -89,12 +90,13 @@ class PlainFacts:
         """Those of a fact of an entity; of a burst, each. All before have to be given before."""
         entity = fact.entity or 0
         told = {"run": fact.run, "turn": fact.turn, "attempt": fact.attempt, "kind": fact.kind, "parent": fact.parent, "version": fact.version}
-        if fact.type == StreamDeltaEvent.__name__ and isinstance(fact.data, list):
-            items: list[Any] = [_delta_data(delta) for delta in self._reader(fact).read(fact.data)]
-        else:
-            items = fact.data if fact.count > 1 and isinstance(fact.data, list) else [fact.data]
+        data, items = fact.data, [fact.data]
+        if fact.type == StreamDeltaEvent.__name__ and is_list(data):
+            items = [_delta_data(delta) for delta in self._reader(fact).read(data)]
+        elif fact.count > 1 and is_list(data):
+            items = data
         change = {} if fact.change is None else self._change(fact.change)
-        what = fact.type if fact.data is not None or not change else f"{next(iter(change))} {_verb(fact.change)}"
+        what = fact.type if data is not None or not change else f"{next(iter(change))} {_verb(fact.change)}"
         for index, item in enumerate(items):
             event = {} if item is None else {fact.type: _without(item, self._times.get(fact.type))}
             yield PlainFact(entity, fact.seq + index, fact.pos + index, what, {**event, **change, **told})
@@ -148,9 +150,9 @@ def _edits(edits: list[Any], times: frozenset[str] | None) -> JsonObject:
 
 
 def _without(data: Any, paths: frozenset[str] | None) -> Any:
-    if not paths or not isinstance(data, dict):
+    if not paths or not is_object(data):
         return data
-    held: JsonObject = dict(data)
+    held = dict(data)
     for path in paths:
         name, _, rest = path.partition(".")
         if not rest:

@@ -173,7 +173,8 @@ class FactCodec:
     def _told_by_change(self, entity: EntityId, fact: FactData, change: ChangeData) -> object:
         match change:
             case ["put", tag, version, fields]:
-                return ComponentAdded(entity, self._codecs.decode_component(tag, version, fields))
+                kind = ComponentChanged if fact.type == ComponentChanged.__name__ else ComponentAdded
+                return kind(entity, self._codecs.decode_component(tag, version, fields))
             case ["edit", _, _, [["grow", _, _, [message]]]] if fact.type == MessageAppended.__name__:
                 return MessageAppended(entity, message_from_data(message))
             case _:

@@ -13,7 +13,7 @@ from typing import Any, cast
 from ecs_agent.core.checkpoint import Checkpoint, SavedRow
 from ecs_agent.core.events import EntityCreated, EntityDeleted
 from ecs_agent.core.inbox import LetterDelivered
-from ecs_agent.core.log import Gatherer
+from ecs_agent.core.log import Gatherer, gathers
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.engine import Snapshot, Version
@@ -212,7 +212,7 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
 
 def _decoded(tag: str, data: ComponentData, codecs: Codecs) -> object:
     component = codecs.decode_component(tag, data.version, data.fields)
-    if not data.bursts or not isinstance(component, Gatherer):
+    if not data.bursts or not gathers(type(component)):
         return component
     gatherer = cast("Gatherer[StreamDelta]", component)
     reader = DeltaReader(getattr(gatherer, "deltas", ()))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ecs_agent.core.component import field_names
 from ecs_agent.core.events import EntityCreated, EntityDeleted
 from ecs_agent.core.inbox import LetterDelivered
 from ecs_agent.core.row import Row
@@ -110,9 +111,11 @@ class Versions:
         if any(map(_is_long, changes)) or (len(changes) <= MOST_CHANGES and additions <= MOST_ADDITIONS):
             stored[tag] = additions
             return Version(row.id, tag, 1, pos, dumps(changes), adds=additions > 0)
+        kind = next(held for held in row.components if self._codecs.tag_of(held)[0] == tag)
+        # As it was told last: a call that runs may be in the middle of a change, which later facts tell.
+        fields = self._codecs.fields_data(kind, field_names(kind), row.snapshots[kind])
         stored[tag] = 0
-        component = next(held for kind, held in row.components.items() if self._codecs.tag_of(kind)[0] == tag)
-        return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.encode_component(component)]]))
+        return Version(row.id, tag, 1, pos, dumps([["put", *self._codecs.tag_of(kind), fields]]))
 
 
 def _with_items(fact: FactData, change: ChangeData) -> ChangeData:

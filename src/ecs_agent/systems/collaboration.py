@@ -16,7 +16,6 @@ from ecs_agent.components import (
 )
 from ecs_agent.components.collaboration import Cause, PeerMessage
 from ecs_agent.core import Entity, InboxComponent, Letter, World, system
-from ecs_agent.core.inbox import deliver
 from ecs_agent.systems.conversation import append, awaits_model, seal
 from ecs_agent.tools import Tool, tool
 from ecs_agent.types import EntityId, Message, MessageDeliveredEvent, Part, TextPart
@@ -130,25 +129,25 @@ def send_message(me: Entity, to: EntityId, message: Message | str) -> Letter:
     return me.send(to, _sent(me.id, me.get(CollaborationComponent), me.get(TurnComponent), to, message))
 
 
-def send_message_tool(world: World, entity: EntityId) -> Tool[..., object]:
+async def _send_message(to: int, text: str, me: Entity) -> str:
+    """Write to another agent; an answer comes later, as a message that begins with "[from agent …]".
+
+    Args:
+        to: The agent's number.
+        text: What to tell it.
+        me: The agent that writes.
+    """
+    send_message(me, EntityId(to), text)
+    return f"sent to agent {to}"
+
+
+def send_message_tool(world: World | None = None, entity: EntityId | None = None) -> Tool[..., object]:
     """The tool by which an agent's model writes to the peers in its `CollaborationComponent`, and to nobody else.
 
-    The sender is the agent that the tool was made for, whatever the model says. Give each agent its own.
+    One serves all agents: the sender is the agent whose model calls it, whatever that says. Made for an agent of a world, it also tells the model
+    who its peers are; without, as for `open_world(tools=[send_message_tool()])`, the model learns so when it writes to another.
     """
-    collaboration = world.get_component(entity, CollaborationComponent)
+    made = tool(_send_message, name="send_message")
+    collaboration = world.get_component(entity, CollaborationComponent) if world is not None and entity is not None else None
     peers = ", ".join([str(peer) for peer in collaboration.peers]) if collaboration is not None else ""
-
-    async def send_message(to: int, text: str) -> str:
-        """Write to another agent; an answer comes later, as a message that begins with "[from agent …]".
-
-        Args:
-            to: The agent's number.
-            text: What to tell it.
-        """
-        held = world.get_component(entity, CollaborationComponent)
-        content = _sent(entity, held, world.get_component(entity, TurnComponent), EntityId(to), Message("user", text))
-        deliver(world.state, world.state.row(entity), EntityId(to), content)
-        return f"sent to agent {to}"
-
-    made = tool(send_message)
-    return tool(send_message, description=f"{made.description}\nAgents you can write to: {peers}.") if peers else made
+    return tool(_send_message, name="send_message", description=f"{made.description}\nAgents you can write to: {peers}.") if peers else made

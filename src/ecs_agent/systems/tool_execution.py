@@ -126,6 +126,7 @@ class ToolExecutionSystem:
             threads=me.resource(ToolThreads, ToolThreads),
             schema=registry.tools.get(call.name),
             known=registry.handlers,
+            lease=me,
         )
 
     def settle(self, me: Entity) -> None:

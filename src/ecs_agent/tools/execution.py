@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import msgspec
 
+from ecs_agent.core.lease import Lease
 from ecs_agent.errors import ToolArgumentsError, ToolError, ToolTimeoutError, UnknownToolError
 from ecs_agent.logging import get_logger
 from ecs_agent.tools.schema import MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH, check_declared, check_size
@@ -77,6 +78,7 @@ async def execute_call(
     limits: ToolLimits = DEFAULT_LIMITS,
     schema: ToolSchema | None = None,
     known: Iterable[str] = (),
+    lease: Lease | None = None,
 ) -> ToolOutcome:
     """Run what a model asked for and return what to tell it. Only complete, valid arguments reach the tool.
 
@@ -87,6 +89,7 @@ async def execute_call(
         limits: time and sizes.
         schema: for a handler that is no `Tool`: what its arguments are checked against, as far as `check_declared` goes.
         known: the names of the tools there are, for the answer to an unknown one.
+        lease: the agent whose call it is, for tools that ask for it.
 
     Returns:
         The result as text: a str as it is, None as "null", UTF-8 bytes decoded, everything else as JSON if it can be, else its repr. A failure
@@ -102,7 +105,7 @@ async def execute_call(
     cancels = task.cancelling()
     is_error = True
     try:
-        text = _text(await _result(call, handler, threads, limits, schema, known))
+        text = _text(await _result(call, handler, threads, limits, schema, known, lease))
         is_error = False
     except asyncio.CancelledError as error:
         if task.cancelling() > cancels:
@@ -126,7 +129,13 @@ def _current_task() -> asyncio.Task[Any]:
 
 
 async def _result(
-    call: ToolCall, handler: Callable[..., object] | None, threads: ToolThreads, limits: ToolLimits, schema: ToolSchema | None, known: Iterable[str]
+    call: ToolCall,
+    handler: Callable[..., object] | None,
+    threads: ToolThreads,
+    limits: ToolLimits,
+    schema: ToolSchema | None,
+    known: Iterable[str],
+    lease: Lease | None,
 ) -> object:
     if handler is None:
         raise UnknownToolError(_unknown(call.name, list(known)))
@@ -136,6 +145,10 @@ async def _result(
         tool: AnyTool = handler  # pyright: ignore[reportUnknownVariableType] - isinstance forgets the result's type
         arguments = tool.validate(call.arguments, max_bytes=limits.max_arguments, max_depth=limits.max_depth)
         function, is_async, timeout = tool.function, tool.is_async, tool.timeout or limits.timeout
+        if tool.lease is not None:
+            if lease is None:
+                raise ToolError(f"The tool {call.name} needs an agent that calls it.")
+            arguments = {**arguments, tool.lease: lease}
     else:
         arguments = _checked(call, schema, limits)
         function, is_async, timeout = handler, _is_async(handler), limits.timeout

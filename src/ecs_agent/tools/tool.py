@@ -18,10 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, cast, final, overload
 
+from ecs_agent.core.lease import Lease
 from ecs_agent.errors import ToolArgumentsError, ToolDefinitionError
 from ecs_agent.tools.schema import (
     MAX_ARGUMENT_BYTES,
     MAX_ARGUMENT_DEPTH,
+    Parameter,
     build_arguments,
     check_size,
     described_by,
@@ -50,6 +52,7 @@ class Tool(Generic[P, R_co]):
         timeout: seconds one call may take; None leaves it to the limits of whoever runs it.
         idempotent: running a call twice does no harm, so a call whose result was lost may be run again.
         is_async: the function is a coroutine function; any other runs in a thread.
+        lease: the parameter that gets the `Entity` of the agent whose call it is, None if there is none. The model does not see it.
     """
 
     function: Callable[P, R_co]
@@ -59,6 +62,7 @@ class Tool(Generic[P, R_co]):
     idempotent: bool
     is_async: bool
     _parse: Callable[[JsonObject], JsonObject] = field(repr=False)
+    lease: str | None = None
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Call the function, unchecked, as if it had never been made a tool."""
@@ -139,7 +143,8 @@ def tool(
     """Make a tool of a function: `@tool`, `@tool(timeout=5)`, or `tool(instance.method)`.
 
     Each parameter the function can be called with by name becomes an argument. Descriptions come from the hint (`Annotated[int, "…"]`) or
-    from the docstring in Google, NumPy or Sphinx style. Parameters that a `functools.partial` fixes are hidden from the model.
+    from the docstring in Google, NumPy or Sphinx style. Parameters that a `functools.partial` fixes are hidden from the model, and so is one with
+    the hint `Entity`: an async tool gets in it the agent whose call it is.
 
     Args:
         function: sync or async; a sync one runs in a thread, so that it may block.
@@ -169,11 +174,12 @@ def _make(function: Callable[P, R], *, module: str, name: str | None, descriptio
         )
     if timeout is not None and not 0 < timeout < math.inf:
         raise ToolDefinitionError(f"{label} cannot be a tool: its timeout is {timeout}; it must be a positive number of seconds, or None")
-    parameters = read_parameters(named, label)
+    is_async = _is_async(named)
+    parameters, lease = _without_lease(read_parameters(named, label), label, is_async)
     documented = read_docstring(_docstring(function), [each.name for each in parameters])
     arguments = build_arguments(parameters, documented.parameters, label)
     schema = ToolSchema(name, documented.text if description is None else description, arguments.schema)
-    return Tool(function, schema, module, timeout, idempotent, _is_async(named), arguments.parse)
+    return Tool(function, schema, module, timeout, idempotent, is_async, arguments.parse, lease)
 
 
 def _callable(function: Callable[P, R]) -> tuple[Callable[P, R], Callable[..., object]]:
@@ -186,6 +192,16 @@ def _callable(function: Callable[P, R]) -> tuple[Callable[P, R], Callable[..., o
     if isinstance(function, type) or not callable(function):
         raise ToolDefinitionError(f"{function!r} cannot be a tool: give a function, a bound method or an object with __call__")
     return function, described_by(function)
+
+
+def _without_lease(parameters: list[Parameter], label: str, is_async: bool) -> tuple[list[Parameter], str | None]:
+    """The parameters that the model fills in, and the name of the one that whoever runs the tool does."""
+    leases = [each.name for each in parameters if isinstance(each.hint, type) and issubclass(each.hint, Lease)]
+    if len(leases) > 1:
+        raise ToolDefinitionError(f"{label} cannot be a tool: {' and '.join(leases)} both ask for the agent; one is enough")
+    if leases and not is_async:
+        raise ToolDefinitionError(f"{label} cannot be a tool: {leases[0]} asks for the agent, which a thread cannot touch; make it an async function")
+    return [each for each in parameters if each.name not in leases], leases[0] if leases else None
 
 
 def _docstring(function: Callable[..., object]) -> str:
