@@ -17,7 +17,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.cache
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat test check coverage mutation bench format constraints clean
+.PHONY: help setup demo chat test check coverage mutation crash bench format constraints clean
 
 help:  ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ coverage: .venv/.ready  ## run the tests and show what they do not reach; pages 
 
 mutation: .venv/.mutation  ## break the code in small ways and count what the tests notice (ARGS="--slice 40" tries a few)
 	$(BIN)/python -m tests.mutation $(ARGS)
+
+crash: .venv/.ready  ## kill crews in the middle of answers and hold what is left to the laws (ARGS="--seeds 1000" is the whole campaign)
+	$(BIN)/python -m tests.crash $(ARGS)
 
 bench: .venv/.ready  ## print the rows of the performance budget (ARGS=one_stream narrows them down)
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -14,12 +14,13 @@ from benchmarks.contestants import OTHERS, OURS, Contestant
 from benchmarks.importing import importing
 from benchmarks.kernel import idle, queries, ticks
 from benchmarks.rows import Row
+from benchmarks.saving import saving
 from benchmarks.streams import many_streams, memory, one_stream, paced_streams, packets
 
 COMPARED: dict[str, Callable[[Sequence[Contestant]], list[Row]]] = {
     group.__name__: group for group in (importing, one_stream, packets, many_streams, paced_streams, memory, agents)
 }
-OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (ticks, queries, idle, collector)}
+OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (ticks, queries, idle, collector, saving)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -97,7 +97,8 @@ def agents(contestants: Sequence[Contestant] = OURS) -> list[Row]:
     names = {contestant.name for contestant in contestants}
     others = [crew for crew in OTHER_CREWS if crew.name in names]
     rows = [row for read in (1, READ) for row in deltas([*OUR_CREWS, *others] if read == 1 else OUR_CREWS, read)]
-    return [*rows, *fairness([CREW_WATCHED, CREW_CONSUMED, *others]), *runs([PLAIN, CREW, CREW_STORED], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
+    rows += fairness([CREW_WATCHED, CREW_CONSUMED, *others])
+    return [*rows, *runs([PLAIN, CREW, CREW_STORED], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
 
 
 def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple[int, int]] = STREAMS, rounds: int = 3) -> list[Row]:
@@ -107,7 +108,22 @@ def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple
     for count, each in streams:
         scores = compete(Plan(count, each, read), contestants, rounds)
         rows += rows_of(scores, f"a delta of {_agents(count)}: {how}", "µs CPU/delta", _added)
-    return [*rows, *_growth(rows, contestants, streams, how)]
+    return [*rows, *_journal(rows, streams, how), *_growth(rows, contestants, streams, how)]
+
+
+def _journal(rows: Sequence[Row], streams: Sequence[tuple[int, int]], how: str) -> list[Row]:
+    """What storing a delta costs: with a journal less without one."""
+    found: list[Row] = []
+    for count, _ in streams:
+        name = f"a delta of {_agents(count)}: {how}"
+        pair = [next((row for row in rows if row.name == name and row.who == who.name), None) for who in (CREW, CREW_STORED)]
+        without, stored = pair
+        if without is None or stored is None:
+            continue
+        added = stored.value - without.value if stored.value is not None and without.value is not None else None
+        notes = ", ".join(dict.fromkeys([row.note for row in (without, stored) if row.note]))
+        found.append(Row(f"a journal adds to {name}", added, stored.unit, who=CREW_STORED.name, note=notes))
+    return found
 
 
 def _growth(rows: Sequence[Row], contestants: Sequence[Contestant], streams: Sequence[tuple[int, int]], how: str) -> list[Row]:

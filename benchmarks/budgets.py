@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.agents import AT_ONCE, CREWS, EACH_TURN, ONE_BY_ONE, STREAMS
-from benchmarks.contestants import AIOHTTP, CREW, CREW_CONSUMED, CREW_WATCHED, FLOOR, PLAIN, PROVIDER, Contestant
+from benchmarks.contestants import AIOHTTP, CREW, CREW_CONSUMED, CREW_STORED, CREW_WATCHED, FLOOR, MSGSPEC, PLAIN, PROVIDER, Contestant
 from benchmarks.rows import Row
 
 
@@ -69,8 +69,10 @@ own is held to the dearest way, a wake-up each."""
 AGENTS = (
     *[Budget(f"a delta of {agents:,} agent", limit, who, ends=f": {how}") for who, limit, hows in WATCHED for how in hows for agents, _ in STREAMS],
     *[Budget("growth of that", 2.5, who, ends=f": {how}") for who, _, hows in WATCHED for how in hows],
+    *[Budget("a journal adds to a delta of 1,000 agent", limit, CREW_STORED, ends=f": {how}") for how, limit in ((AT_ONCE, 1.5), (ONE_BY_ONE, 7.0))],
     *[
-        Budget(f"a run with one tool call, {agents} agents", 40.0, CREW, ends=ends)
+        Budget(f"a run with one tool call, {agents} agents", limit, who, ends=ends)
+        for who, limit in ((CREW, 40.0), (CREW_STORED, 90.0))
         for agents in ("1,000", "10,000")
         for ends in ("", f": {EACH_TURN}")
     ],
@@ -89,6 +91,9 @@ BUDGETS = (
     Budget("5,000 streams of", 1.3, over=AIOHTTP, ends=": wall time"),
     Budget("memory of one of", 40.0),
     *AGENTS,
+    *[Budget(f"{what} 1,000 agents of 50 messages", 3.0, over=MSGSPEC) for what in ("save", "load")],
+    *[Budget(f"a committed step in the journal, {when}", 250.0) for when in ("the first", "after")],
+    *[Budget(f"a fork of an agent of 1,000 messages{where}", 100.0, whole=True) for where in ("", ", with a journal")],
     Budget("query 100,000 entities, 1 % match, clean", 10.0),
     Budget("query 100,000 entities, 50 % match, clean", 300.0),
     Budget("query 100,000 entities, 50 % match, after a change", 25_000.0),

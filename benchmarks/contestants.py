@@ -78,6 +78,8 @@ CREW = Contestant(PROVIDER.name, "benchmarks.ours_crew")
 CREW_WATCHED = Contestant("ecs_agent, one subscriber", "benchmarks.ours_crew_watched")
 CREW_CONSUMED = Contestant("ecs_agent, a consumer each", "benchmarks.ours_crew_consumed")
 CREW_STORED = Contestant("ecs_agent, a journal", "benchmarks.ours_crew_stored")
+MSGSPEC = Contestant("msgspec", "benchmarks.saving")
+"""The floor of a world in a file: as many objects with the same texts."""
 OUR_CREWS = (CREW, CREW_WATCHED, CREW_CONSUMED, CREW_STORED)
 OTHER_CREWS = tuple([replace(peer, module=f"{peer.module}_crew") for peer in OTHERS if (ROOT / f"{peer.module.replace('.', '/')}_crew.py").exists()])
 """Those of the others that have agents, or what agents are made of."""

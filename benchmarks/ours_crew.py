@@ -55,9 +55,7 @@ async def bare_watched(plan: Plan, take: Take) -> None:
 
 
 @asynccontextmanager
-async def watched_crew(
-    plan: Plan, take: Take, watching: Watching | None, new_world: Callable[[], World] = World
-) -> AsyncIterator[Run]:
+async def watched_crew(plan: Plan, take: Take, watching: Watching | None, new_world: Callable[[], World] = World) -> AsyncIterator[Run]:
     provider = Fake(plan)
     async with new_world() as world:
         agents = [spawn_agent(world, provider, tools=[add] if plan.tool else []) for _ in range(plan.agents)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks import results
 from benchmarks.budgets import AGENTS, BUDGETS, Verdict
-from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, OTHER_CREWS, OTHERS, OUR_CREWS, PEERS, PLAIN, PROVIDER, WATCHED, Contestant
+from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, MSGSPEC, OTHER_CREWS, OTHERS, OUR_CREWS, PEERS, PLAIN, PROVIDER, WATCHED, Contestant
 from benchmarks.results import Results
 from benchmarks.rows import Row
 from benchmarks.server import ROOT
@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "benchmarks.svg"
 COMPARED = ("one_stream", "packets", "many_streams", "paced_streams", "memory")
 OWN = ("ticks", "queries", "idle", "collector")
-KNOWN = (*COMPARED, "agents", *OWN, "importing")
+KNOWN = (*COMPARED, "agents", "saving", *OWN, "importing")
 """What is shown; results may hold groups that are no longer measured."""
 
 HOW = """## How it was measured
@@ -74,6 +74,17 @@ HOW_AGENTS = """## How agents were measured
 * A tick is one `world.process()` with one entity. For entity systems it is touched before, so that all ten are due; the touch is not counted.
 """
 
+HOW_SAVING = """## How saved worlds were measured
+
+* Among the agents, *a journal* is a World in a file, as `open_world` makes it by default: every delta is a fact of its own in sqlite, and the run ends when all is
+  committed. The time of the thread that writes is in its figures. What *a journal adds* is its figure less that of *ecs_agent*.
+* *Save* and *load* are `WorldSerializer.save` and `.load` of a World whose agents hold a conversation each: to a file, and back to a World. *msgspec* is
+  the floor: the same texts in as many objects, typed, encoded into one JSON file and decoded from it, and nothing else. Figures are the least of seven.
+* A *committed step* appends a message to a conversation and waits for `world.commit()`, in a file of sqlite with `synchronous="NORMAL"`. It is CPU
+  time, that of the thread that writes included, of the first steps and of the last.
+* A *fork* is `world.fork(entity)` of an agent in the present, the least of 200; *with a journal*, in a World that keeps its history in memory.
+"""
+
 AGAIN = """## Measure again
 
 ```text
@@ -105,12 +116,13 @@ def page(found: Results) -> str:
     )
     compared = [row for group in COMPARED for row in found.rows.get(group, ())]
     everything = [row for group in KNOWN for row in found.rows.get(group, ())]
-    agents = found.rows.get("agents", [])
+    agents, saving = found.rows.get("agents", []), found.rows.get("saving", [])
     peers = [peer for peer in OTHERS if any(row.who == peer.name for row in everything)]
     imports = found.rows.get("importing", [])
     sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else [])]
-    sections += [*([_agents(agents)] if agents else []), _own(found)]
-    return "\n".join([*sections, HOW, *([HOW_AGENTS] if agents else []), AGAIN, _versions(found)])
+    sections += [*([_agents(agents)] if agents else []), *([_saving(saving)] if saving else []), _own(found)]
+    hows = [HOW, *([HOW_AGENTS] if agents else []), *([HOW_SAVING] if saving else [])]
+    return "\n".join([*sections, *hows, AGAIN, _versions(found)])
 
 
 def _budgets(rows: Sequence[Row]) -> str:
@@ -124,8 +136,9 @@ def _budgets(rows: Sequence[Row]) -> str:
 
 
 def _watched(verdict: Verdict) -> str:
-    """Who it is about, where that is not just this package."""
-    return verdict.budget.who.name.removeprefix(PROVIDER.name)
+    """Who it is about, where that is not just this package and the row does not begin with it."""
+    who = verdict.budget.who.name.removeprefix(PROVIDER.name)
+    return "" if who and verdict.row.name.startswith(who.removeprefix(", ")) else who
 
 
 def _measured(verdict: Verdict) -> str:
@@ -169,6 +182,14 @@ def _agents(rows: Sequence[Row]) -> str:
     shown = [who for who in (PLAIN, *OUR_CREWS, *OTHER_CREWS) if any(row.who == who.name for row in rows)]
     lines = [f"| {name}, {unit} | {' | '.join(_cell(rows, name, who) for who in shown)} |" for name, unit in _named(rows)]
     return _section(f"## Agents, without a socket\n\n{SIDE_BY_SIDE}", ("what", *(who.name for who in shown)), lines) + _notes(rows, shown)
+
+
+def _saving(rows: Sequence[Row]) -> str:
+    lines = [
+        f"| {name}, {unit} | {_cell(rows, name, PROVIDER)} | {_cell(rows, name, MSGSPEC)} | {_ratio(rows, name, MSGSPEC)} |"
+        for name, unit in _named(rows)
+    ]
+    return _section("## Saved worlds\n\nIn a file, for this package alone.", ("what", PROVIDER.name, MSGSPEC.name, "ratio"), lines)
 
 
 def _own(found: Results) -> str:

@@ -79,7 +79,7 @@ def gather(rows: Mapping[str, Sequence[Row]], contestants: Sequence[Contestant],
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         command=command,
         machine={**machine(), "load before": f"{load_before:.2f}"},
-        versions={contestant.name: _packages(contestant) for contestant in contestants if contestant.package},
+        versions={contestant.name: packages(contestant) for contestant in contestants if contestant.package},
         rows={group: list(found) for group, found in rows.items()},
     )
 
@@ -96,7 +96,8 @@ def machine() -> dict[str, str]:
     }
 
 
-def _packages(contestant: Contestant) -> dict[str, str]:
+def packages(contestant: Contestant) -> dict[str, str]:
+    """The versions of what is installed for a contestant."""
     if contestant.environment is None:
         return {name: version(name) for name in OWN_PACKAGES}
     listed = subprocess.run([str(contestant.python), "-c", LIST_PACKAGES], cwd=tempfile.gettempdir(), capture_output=True, text=True, check=True)

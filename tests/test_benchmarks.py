@@ -24,8 +24,10 @@ from benchmarks.contestants import (
     AIOHTTP,
     CREW,
     CREW_CONSUMED,
+    CREW_STORED,
     CREW_WATCHED,
     FLOOR,
+    MSGSPEC,
     OTHER_CREWS,
     OTHERS,
     OUR_CREWS,
@@ -40,9 +42,10 @@ from benchmarks.crew import Plan
 from benchmarks.crew_worker import Tally as AgentTally
 from benchmarks.importing import importing
 from benchmarks.kernel import A, one_tick, queries
-from benchmarks.report import PAGE, figure, page
+from benchmarks.report import KNOWN, PAGE, figure, page
 from benchmarks.results import Results
 from benchmarks.rows import Row
+from benchmarks.saving import committed_steps, forks, save_and_load, saving
 from benchmarks.server import ROOT, running
 from benchmarks.streams import Load, Score, compete, many_streams, memory, one_stream, paced_streams, packets
 from benchmarks.worker import Figures, Tally, stay_on_this_machine
@@ -95,15 +98,31 @@ def test_open_streams_are_weighed_while_they_are_open() -> None:
 @pytest.mark.parametrize("read", [1, 16])
 def test_agents_are_measured_above_the_bare_model_however_they_are_watched(read: int) -> None:
     rows = deltas(OUR_CREWS, read, streams=((1, 400), (20, 20)), rounds=2)
-    assert [row.who for row in rows] == [who.name for who in OUR_CREWS] * 3
-    assert all(row.value is not None and row.value > 0 and row.note == "" for row in rows), rows
-    assert rows[-1].value == pytest.approx((rows[5].value or 0) / (rows[2].value or 1))
+    one, twenty, growth = (rows_named(rows, name) for name in ("a delta of 1 agent:", "a delta of 20 agents:", "growth of that"))
+    for found in (one, twenty, growth):
+        assert list(found) == [who.name for who in OUR_CREWS]
+        assert all(row.value is not None and row.value > 0 and row.note == "" for row in found.values()), found
+    for who in OUR_CREWS:
+        assert growth[who.name].value == pytest.approx((twenty[who.name].value or 0) / (one[who.name].value or 1))
+    added = rows_named(rows, "a journal adds to a delta of 20 agents:")
+    assert list(added) == [CREW_STORED.name]
+    assert added[CREW_STORED.name].value == pytest.approx((twenty[CREW_STORED.name].value or 0) - (twenty[CREW.name].value or 0))
+
+
+def rows_named(rows: list[Row], start: str) -> dict[str, Row]:
+    """Those whose names begin like this, by whose they are."""
+    return {row.who: row for row in rows if row.name.startswith(start)}
+
+
+def test_what_a_journal_adds_is_only_told_where_both_were_measured() -> None:
+    rows = deltas((CREW, CREW_WATCHED), 16, streams=((1, 40), (2, 20)), rounds=1)
+    assert rows_named(rows, "a journal adds") == {}
 
 
 def test_a_run_with_a_tool_call_is_two_turns() -> None:
-    rows = runs([PLAIN, CREW], [], counts=(3,), rounds=1)
-    assert [row.note for row in rows] == [""] * 4
-    assert rows[1].value == pytest.approx(2 * (rows[3].value or 0))
+    rows = runs([PLAIN, CREW, CREW_STORED], [], counts=(3,), rounds=1)
+    assert [row.note for row in rows] == [""] * 6
+    assert [row.value for row in rows[:3]] == pytest.approx([2 * (row.value or 0) for row in rows[3:]])
     assert rows[0].ratio == 1.0
 
 
@@ -168,6 +187,30 @@ async def test_every_system_of_a_measured_tick_is_called() -> None:
 def test_queries_and_the_import_are_measured() -> None:
     assert len(queries(entities=100)) == 4
     assert [row.name for row in importing((PROVIDER,), rounds=1)] == ["import", "import and set-up of the client"]
+
+
+def test_saved_worlds_are_measured_beside_bare_data() -> None:
+    rows = save_and_load(agents=3, messages=4)
+    assert [(row.name.partition(" ")[0], row.who) for row in rows] == [
+        (what, who) for what in ("save", "load") for who in (PROVIDER.name, MSGSPEC.name)
+    ]
+    assert all(row.value is not None and row.value > 0 for row in rows)
+
+
+def test_a_committed_step_is_measured_early_and_late_and_a_fork_with_and_without_a_journal() -> None:
+    rows = [*committed_steps(steps=40), *forks(messages=10, rounds=3)]
+    assert [row.name for row in rows] == [
+        "a committed step in the journal, the first 2",
+        "a committed step in the journal, after 38",
+        "a fork of an agent of 10 messages",
+        "a fork of an agent of 10 messages, with a journal",
+    ]
+    assert all(row.value is not None and row.value > 0 for row in rows)
+
+
+def test_all_groups_can_be_asked_for() -> None:
+    assert command.OWN["saving"] is saving
+    assert {*command.COMPARED, *command.OWN} == set(KNOWN), "a group that is measured is shown, and the other way round"
 
 
 # What goes wrong is told
@@ -382,6 +425,37 @@ def test_the_page_sets_agents_beside_their_peers(found: Results) -> None:
     assert "| a run with one tool call, 1,000 agents: each of its 2 turns | 25 µs CPU/turn | ≤ 40 µs CPU/turn |" in text
     assert "| 200 agents, 50 ms a response: wall time | **1.50 x plain tasks** | ≤ 1.30 x plain tasks |" in text
     assert "µs CPU/agent" not in text  # of a group that is no longer measured
+
+
+def test_the_page_tells_what_a_journal_and_a_saved_world_cost(found: Results) -> None:
+    assert "Saved worlds" not in page(found)
+    assert "saved worlds were measured" not in page(found)
+    agents = [
+        Row("a journal adds to a delta of 1,000 agents: 16 a read", 2.0, "µs CPU/delta", who=CREW_STORED.name),
+        Row("a journal adds to a delta of 1,000 agents: one a wake-up", 6.5, "µs CPU/delta", who=CREW_STORED.name),
+        Row("a journal adds to a delta of 5,000 agents: 16 a read", 9.0, "µs CPU/delta", who=CREW_STORED.name),
+        Row("a run with one tool call, 1,000 agents: each of its 2 turns", 80.0, "µs CPU/turn", who=CREW_STORED.name),
+    ]
+    stored = [
+        Row("save 1,000 agents of 50 messages", 40.0, "ms CPU", 4.0),
+        Row("save 1,000 agents of 50 messages", 10.0, "ms CPU", 1.0, MSGSPEC.name),
+        Row("a committed step in the journal, the first 500", 100.0, "µs CPU/step"),
+        Row("a committed step in the journal, after 9,500", 300.0, "µs CPU/step"),
+        Row("a fork of an agent of 1,000 messages", 50.0, "µs CPU"),
+        Row("a fork of an agent of 1,000 messages, with a journal", 120.0, "µs CPU"),
+    ]
+    text = page(replace(found, rows={**found.rows, "agents": agents, "saving": stored}))
+    assert "| a journal adds to a delta of 1,000 agents: 16 a read | **2 µs CPU/delta** | ≤ 1.5 µs CPU/delta |" in text
+    assert "| a journal adds to a delta of 1,000 agents: one a wake-up | 6.5 µs CPU/delta | ≤ 7 µs CPU/delta |" in text
+    assert "| a journal adds to a delta of 5,000 agents: 16 a read | **" not in text  # no budget
+    assert "| a run with one tool call, 1,000 agents: each of its 2 turns, a journal | 80 µs CPU/turn | ≤ 90 µs CPU/turn |" in text
+    assert "| save 1,000 agents of 50 messages | **4.00 x msgspec** | ≤ 3.00 x msgspec |" in text
+    assert "| a committed step in the journal, the first 500 | 100 µs CPU/step | ≤ 250 µs CPU/step |" in text
+    assert "| a committed step in the journal, after 9,500 | **300 µs CPU/step** | ≤ 250 µs CPU/step |" in text
+    assert "| a fork of an agent of 1,000 messages | 50 µs CPU | ≤ 100 µs CPU |" in text
+    assert "| a fork of an agent of 1,000 messages, with a journal | **120 µs CPU** | ≤ 100 µs CPU |" in text
+    assert "| save 1,000 agents of 50 messages, ms CPU | 40 | 10 | 4.00 |" in text
+    assert "saved worlds were measured" in text
 
 
 def test_the_page_says_which_budgets_are_missed(found: Results) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import FrozenInstanceError, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ from ecs_agent.core import EndReason, EventBus, Query, Runner, World
 from ecs_agent.core.system import System
 from ecs_agent.errors import ProviderExhaustedError, ServerError, StreamInterruptedError
 from ecs_agent.providers import FakeProvider, OpenAIProvider, RetryProvider
+from ecs_agent.serialization import WorldSerializer
 from ecs_agent.systems import answer_input, append_message, history_problems, send_message_tool
 from ecs_agent.systems.collaboration import CollaborationSystem
 from ecs_agent.systems.error_handling import ErrorHandlingSystem
@@ -667,5 +669,30 @@ def test_a_foreign_provider_is_any_object_with_complete_and_may_be_a_generator()
         agent = create_agent(world, Echo(), "Echo!")
         await Runner().run(world)
         assert texts(world, agent) == ["Echo!", "Echo!"]
+
+    run(main)
+
+
+def test_a_world_is_saved_and_loaded(tmp_path: Path) -> None:
+    async def look_up(word: str) -> str:
+        return word
+
+    async def main() -> None:
+        world = World()
+        standard_systems(world)
+        provider = FakeProvider(["It was saved.", "And it was loaded."], delay=0)
+        agent = create_agent(world, provider, "Save this.")
+        world.add_component(agent, ToolRegistryComponent({"look_up": ToolSchema("look_up", "Looks up.", {"type": "object"})}, {"look_up": look_up}))
+        await Runner().run(world, max_ticks=5)
+        data = WorldSerializer.to_dict(world)
+        WorldSerializer.save(world, tmp_path / "world.json")
+        for loaded in (
+            WorldSerializer.from_dict(data, {"fake": provider}, {"look_up": look_up}),
+            WorldSerializer.load(tmp_path / "world.json", {"fake": provider}, {"look_up": look_up}),
+        ):
+            assert texts(loaded, agent) == texts(world, agent)
+        append_message(loaded, agent, "Go on.")
+        await Runner().run(loaded, max_ticks=5)
+        assert texts(loaded, agent)[-1] == "And it was loaded."
 
     run(main)

@@ -27,6 +27,7 @@ from ecs_agent.systems.reasoning import ReasoningSystem
 from ecs_agent.systems.tool_execution import ToolExecutionSystem
 from ecs_agent.types import (  # type: ignore[attr-defined]  # its names, not ours
     ErrorOccurredEvent,
+    LLMInvocationEvent,
     Message,
     RetryConfig,
     StreamContentDeltaEvent,
@@ -67,8 +68,10 @@ class Client:
         self._screen: Screen | None = None
         self._running: asyncio.Future[Any] | None = None
         self._failed: list[str] = []
+        self._tokens: list[int] = []
         self._world.event_bus.subscribe(StreamContentDeltaEvent, self._hear)
         self._world.event_bus.subscribe(ErrorOccurredEvent, self._note)
+        self._world.event_bus.subscribe(LLMInvocationEvent, self._count)
 
     async def _hear(self, event: Any) -> None:
         assert self._screen is not None
@@ -78,9 +81,14 @@ class Client:
     async def _note(self, event: Any) -> None:
         self._failed.append(event.error)
 
+    async def _count(self, event: Any) -> None:
+        if event.usage is not None and event.usage.total_tokens is not None:
+            self._tokens.append(event.usage.total_tokens)
+
     async def ask(self, question: str, screen: Screen) -> str:
         self._screen = screen
         self._failed.clear()
+        self._tokens.clear()
         self._world.get_component(self._entity, ConversationComponent).messages.append(Message(role="user", content=question))
         for kind in (ErrorComponent, InterruptionComponent, TerminalComponent):
             if self._world.has_component(self._entity, kind):
@@ -106,10 +114,12 @@ class Client:
         return messages
 
     async def history(self) -> list[Entry]:
-        return [Entry(message.role, message.content, calls=[str(call.arguments) for call in message.tool_calls or ()]) for message in self._messages()]
+        return [
+            Entry(message.role, message.content, calls=[str(call.arguments) for call in message.tool_calls or ()]) for message in self._messages()
+        ]
 
-    def used(self) -> Used | None:
-        return None
+    def used(self) -> Used:
+        return Used(sum(self._tokens) if self._tokens else None)
 
 
 @asynccontextmanager

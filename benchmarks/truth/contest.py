@@ -9,9 +9,9 @@ from typing import Any
 
 from benchmarks.contestants import OTHERS, PROVIDER, Contestant, Worker
 from benchmarks.truth.judge import Case, Verdict
-from benchmarks.truth.scenarios import ANSWER, SCENARIOS, Scenario
+from benchmarks.truth.scenarios import ANSWER, SCENARIOS, Scenario, asks_next
 from benchmarks.truth.scene import CANCELLED, Entry, Scene, Told, Used
-from ecs_agent.testing import LoopbackServer
+from ecs_agent.testing import LoopbackServer, Received, Reply
 
 OURS = replace(PROVIDER, module="benchmarks.ours_truth")
 PEERS = tuple([replace(peer, module=f"{peer.module}_truth") for peer in OTHERS])
@@ -30,14 +30,22 @@ async def play(contestant: Contestant, scenarios: Sequence[Scenario] = SCENARIOS
 
 
 async def _case(worker: Worker, scenario: Scenario) -> Case:
-    async with LoopbackServer([scenario.answers()]) as server:
+    reply = scenario.answers()
+    released: list[bool] = []
+
+    def answer_to(request: Received) -> Reply:
+        if asks_next(request):
+            released.append(server.requests[0].cut_off)  # later it may just be that the contestant ends
+        return reply(request)
+
+    async with LoopbackServer([answer_to]) as server:
         scene = Scene(server.base_url, scenario.tool, scenario.retry, scenario.cancel_after, scenario.usage_so_far)
         answer = await asyncio.to_thread(worker.answer, asdict(scene), LIMIT)
         if isinstance(answer, str):
             raise RuntimeError(f"scenario {scenario.name!r} was not played: {answer}")
         first, second = [_told(each) for each in answer["told"]]
-        released = first.ended == CANCELLED and server.requests[0].cut_off
-        return Case(scenario.partial, ANSWER, scenario.told, first, second, [request.body for request in server.requests], released)
+        bodies = [request.body for request in server.requests]
+        return Case(scenario.partial, ANSWER, scenario.told, first, second, bodies, first.ended == CANCELLED and any(released))
 
 
 def _told(answer: dict[str, Any]) -> Told:

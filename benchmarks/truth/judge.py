@@ -153,7 +153,9 @@ def is_shown_once(case: Case) -> Verdict:
     """Whether the user has the whole answer before their eyes in the end, once."""
     shown, question = case.first.shown, "the screen shows"
     if shown == case.whole:
-        return Verdict(question, True, "the whole answer, once; its first beginning was taken back" if case.first.taken_back else "the whole answer, once")
+        return Verdict(
+            question, True, "the whole answer, once; its first beginning was taken back" if case.first.taken_back else "the whole answer, once"
+        )
     if shown.endswith(case.whole):
         return Verdict(question, False, "its beginning twice")
     gave_up = "; it gives up" if len([body for body in case.bodies if QUESTION in str(body["messages"][-1].get("content"))]) == 1 else ""
@@ -189,8 +191,10 @@ def accounts_what_was_told(case: Case) -> Verdict:
     if used is None:
         return Verdict(question, None, NO_ACCOUNTS)
     tokens = used.tokens
-    return Verdict(question, tokens == case.told_tokens, "not known" if tokens is None else _number(tokens, estimated=used.estimated))
+    return Verdict(question, tokens == case.told_tokens, "not known" if tokens is None else f"{tokens:,}")
 
 
 def _number(tokens: int, *, estimated: bool) -> str:
-    return f"{tokens:,}, marked as estimated" if estimated else f"{tokens:,}"
+    if estimated:
+        return f"{tokens:,}, marked as estimated"
+    return f"{tokens:,}, as if it were counted"

@@ -23,7 +23,7 @@ from benchmarks.truth.scene import NEXT, TOOL
 from ecs_agent.testing import Received, Reply, chat_reply, chunk
 from ecs_agent.types import JsonObject, Usage
 
-WORDS = [f"{word} " for word in "It is sunny and dry in Paris today, with a light wind from the west.".split()]
+WORDS = [f"{word} " for word in ["It", "is", "sunny", "and", "dry", "in", "Paris", "today,", "with", "a", "light", "wind", "from", "the", "west."]]
 CUT = 10
 """Deltas after which an answer of words breaks off."""
 PARTIAL, ANSWER = "".join(WORDS[:CUT]), "".join(WORDS)
@@ -33,6 +33,11 @@ BEGINNING = chunk({"role": "assistant", "content": ""})
 FAILURE = b'data: {"error": {"message": "The server is overloaded.", "type": "server_error", "param": null, "code": "overloaded"}}\n\n'
 TOLD = 20
 """Tokens that a server has told of an answer before it breaks off."""
+
+
+def asks_next(request: Received) -> bool:
+    """Whether a request asks the question after the one that went wrong."""
+    return NEXT in str(request.body["messages"][-1].get("content"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ class Scenario:
             message: JsonObject = request.body["messages"][-1]
             if message.get("role") == "assistant" and message.get("content") == PARTIAL:
                 return _whole(WORDS[CUT:])
-            if NEXT in str(message.get("content")) or message.get("role") != "user":
+            if asks_next(request) or message.get("role") != "user":
                 return chat_reply("Rain.")
             return next(replies, last)
 

@@ -10,7 +10,7 @@ from ecs_agent.core import AwaitsInput, ChildOf, InboxComponent, MemoryLog, Rela
 from ecs_agent.core.checkpoint import Checkpoint, SavedRow
 from ecs_agent.core.component import Unforked
 from ecs_agent.core.forking import EntityForked, EntityRewound
-from ecs_agent.errors import DuplicateComponentError, EntityNotFoundError, NoHistoryError, WorldClosedError
+from ecs_agent.errors import CircularParentError, DuplicateComponentError, EntityNotFoundError, NoHistoryError, WorldClosedError
 from ecs_agent.types import EntityId, Message
 
 
@@ -44,6 +44,11 @@ class Running(Unforked):
 @dataclass(frozen=True, slots=True)
 class Likes(Relation):
     pass
+
+
+@dataclass(frozen=True, slots=True)
+class Keeps(Relation):
+    on_target_deleted = "keep"
 
 
 class PastLog(MemoryLog):
@@ -153,6 +158,22 @@ class TestForking:
             world.fork(first, Model("a"), Model("b"))
         assert world.entities == [first]
 
+    def test_a_relation_to_nobody_changes_nothing(self) -> None:
+        world = World()
+        first = world.spawn(Talk())
+        with pytest.raises(EntityNotFoundError, match="99"):
+            world.fork(first, Likes(EntityId(99)))
+        assert world.entities == [first]
+
+    def test_relations_to_those_that_are_gone_are_left_out(self) -> None:
+        world = World(PastLog(past(2, 2, Talk(), Likes(EntityId(77)), ChildOf(EntityId(88)))))
+        other = world.spawn()
+        first = world.spawn(Talk(), Keeps(other))
+        world.delete_entity(other)
+        assert world.get_component(first, Keeps) == Keeps(other)
+        assert set(world.state.rows[world.fork(first)].components) == {Talk}
+        assert set(world.state.rows[world.fork(first, at=2)].components) == {Talk}
+
     async def test_a_closed_world_forks_nobody(self) -> None:
         world = World()
         first = world.spawn(Talk())
@@ -174,6 +195,24 @@ class TestUndo:
         told = [fact.payload for fact in world.log.read(before)]
         assert told[-1] == EntityRewound(first, 2)
         assert len(told) == 3
+
+    def test_relations_to_those_that_are_gone_do_not_come_back(self) -> None:
+        world = World(PastLog(past(2, 2, Talk(), Likes(EntityId(77)), Keeps(EntityId(1)))))
+        other = world.spawn()
+        first = world.spawn(Keeps(other))
+        world.delete_entity(other)
+        world.undo(first, 2)
+        assert set(world.state.rows[first].components) == {Talk, Keeps}
+
+    def test_a_parent_that_is_below_it_now_is_refused_before_anything_is_changed(self) -> None:
+        world = World(PastLog(past(1, 2, Talk([Message("user", "old")]), ChildOf(EntityId(2)))))
+        first = world.spawn(Talk())
+        world.spawn(parent=first)
+        before = world.log.next_pos
+        with pytest.raises(CircularParentError):
+            world.undo(first, 2)
+        assert world.get_component(first, Talk) == Talk()
+        assert world.log.next_pos == before
 
     def test_without_a_history_nothing_can_be_undone(self) -> None:
         world = World()

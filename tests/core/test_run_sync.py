@@ -20,12 +20,14 @@ from ecs_agent.core import EndReason, Entity, Runner, World, run_sync, system
 from ecs_agent.errors import LoopRunningError
 
 WORLDS = """
-    import asyncio, signal, sys, time
+    import asyncio, logging, signal, sys, time
     from ecs_agent.components import ConversationComponent, LLMComponent
     from ecs_agent.core import EndReason, Runner, World, run_sync
     from ecs_agent.providers import FakeProvider
     from ecs_agent.systems import ReasoningSystem
     from ecs_agent.types import Message
+
+    logging.getLogger("asyncio").addFilter(lambda record: "Executing" not in record.getMessage())  # a busy machine is no fault of the program
 
     world = World()
     world.register_system(ReasoningSystem())

@@ -110,6 +110,7 @@ class TestClosing:
                 return world
 
             async def main() -> None:
+                asyncio.get_running_loop().slow_callback_duration = 30
                 async with filled() as world:
                     await Runner().run(world, deadline=0.001)
                 async with filled() as world:

@@ -28,7 +28,7 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class Edited(msgspec.Struct, frozen=True):
-    """Fields of a component changed. Empty when the change lies too deep to be found; it was told all the same."""
+    """Fields of a component changed. Empty when nothing did; it was told all the same."""
 
     component: type
     edits: tuple[Edit, ...]

@@ -109,7 +109,7 @@ def _values(component: Any) -> Snapshot:
 
 
 def _copied_list(value: list[Any]) -> list[Any]:
-    return value.copy() if _CONTAINERS.isdisjoint(map(type, value)) else [_copied(item) for item in value]
+    return value.copy() if CONTAINERS.isdisjoint(map(type, value)) else [_copied(item) for item in value]
 
 
 def _copied_dict(value: dict[Any, Any]) -> dict[Any, Any]:
@@ -126,7 +126,8 @@ _COPY: dict[type, Callable[[Any], Any]] = {  # never changed; a proxy would cost
     bytearray: bytearray,
 }
 
-_CONTAINERS = frozenset(_COPY)
+CONTAINERS = frozenset(_COPY)
+"""Types of containers that a snapshot copies along."""
 
 
 def _copied(value: object) -> Any:
@@ -137,7 +138,7 @@ def _copied(value: object) -> Any:
 def snapshot(component: object) -> Snapshot:
     """The fields of a component as they are now, safe from later changes in place."""
     values = _values(component)
-    if _CONTAINERS.isdisjoint(map(type, values)):
+    if CONTAINERS.isdisjoint(map(type, values)):
         return values
     try:
         return tuple([_copied(value) for value in values])

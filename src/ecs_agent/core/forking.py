@@ -93,7 +93,7 @@ def _points_at_nobody(state: State, component: object) -> bool:
 
 
 def copied(component: object) -> Any:
-    """A component with the same data that shares nothing with the first that could change; frozen elements are shared."""
+    """A component with the same data and containers of its own. Other objects are shared: frozen ones, and live ones as providers are."""
     kind: Any = type(component)
     names = field_names(kind)
     if not names:

@@ -15,6 +15,7 @@ from ecs_agent.core.change import Change, Dropped, appended, edited, put
 from ecs_agent.core.clock import Clock
 from ecs_agent.core.component import ErrorComponent, QuarantineComponent, changed, grown, snapshot
 from ecs_agent.core.delivery.event_filter import NO_TYPES
+from ecs_agent.core.depth import is_deep
 from ecs_agent.core.entry import EntityEntry
 from ecs_agent.core.event_bus import EventBus
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityCreated, EntityDeleted
@@ -187,9 +188,11 @@ class State:
 
     def note_edit(
         self, row: Row, component_type: type, author: EntityEntry | None, event: object | None = None, kind: EventKind = EventKind.DERIVED,
-        growth: Growth | None = None,
+        growth: Growth | None = None, *, is_told: bool = True,
     ) -> None:  # fmt: skip
         """Take note that a component was changed in place; with `growth`, that a list in it has new elements at its end, and nothing else is new.
+
+        `is_told` is false where comparing found it. Who tells of a change may mean one so deep that comparing cannot find it.
 
         Raises:
             EntityNotFoundError: the entity has no such component.
@@ -206,12 +209,14 @@ class State:
         self.changed(row, author)
         change: Change | None = None
         if self.log.keeps_changes:
-            if gathers(component_type):  # what it took in stands in no snapshot, so that the difference to that would tell it twice
-                change = put(component_type, snapshot(component))
-            elif growth is None or tail is None:
-                change = edited(component_type, before, after)
-            else:
+            if growth is not None and tail is not None:
                 change = appended(component_type, growth[0], after, tail)
+            elif gathers(component_type) or (
+                is_told and is_deep(component_type, after)
+            ):  # by comparing what it took in is told twice, what is deep not at all
+                change = put(component_type, snapshot(component))
+            else:
+                change = edited(component_type, before, after)
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind, change)
 
     def touch(self, row: Row, component_type: type | None, author: EntityEntry | None) -> None:
@@ -237,7 +242,7 @@ class State:
         if author is not None and row.calls:
             held = {kind: held[kind] for kind in author.writes if kind in held}
         for kind in changed(held, row.snapshots):
-            self.note_edit(row, kind, author)
+            self.note_edit(row, kind, author, is_told=False)
 
     def changed(self, row: Row, author: EntityEntry | None) -> None:
         """Raise an entity's stamp, and tell whoever moves it. The system whose call made the change has seen it, if it had seen all before."""

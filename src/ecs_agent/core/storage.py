@@ -77,7 +77,8 @@ class Storage:
             self.state.delete(row)
 
     def fork(self, entity: EntityId, *replaced: object, at: int | None = None, on_fork: OnFork = "continue") -> EntityId:
-        """An entity once more: a new one with copies of its components, as they are now or were before. What is frozen, as messages, is shared.
+        """An entity once more: a new one with copies of its components, as they are now or were before. What is frozen, as messages, is shared, and
+        of a fork from now any other object that is no container.
 
         What runs at the moment is not copied: calls, tool calls that have begun, questions to people, letters. An answer that is arriving is
         there as far as it has come.
