@@ -691,6 +691,7 @@ def test_a_world_is_saved_and_loaded(tmp_path: Path) -> None:
             WorldSerializer.load(tmp_path / "world.json", {"fake": provider}, {"look_up": look_up}),
         ):
             assert texts(loaded, agent) == texts(world, agent)
+        standard_systems(loaded)
         append_message(loaded, agent, "Go on.")
         await Runner().run(loaded, max_ticks=5)
         assert texts(loaded, agent)[-1] == "And it was loaded."

@@ -1,4 +1,4 @@
-"""LangChain: its chat model, streamed, and its tool, called in the loop that its documentation shows; agents and their memory would be another package."""
+"""LangChain: its chat model, streamed, and its tool, called in the loop that its documentation shows; agents with a memory are another package."""
 
 from __future__ import annotations
 

@@ -164,7 +164,12 @@ class Agent:
         return list(conversation.messages) if conversation else []
 
     def run(self, message: Message | str) -> AgentRun:
-        """Say something and have it answered. The run begins when it is first iterated, awaited or entered."""
+        """Say something and have it answered. The run begins when it is first iterated, awaited or entered.
+
+        A world without any entity system, as one that was loaded, gets those that agents need.
+        """
+        if not self.world.schedule.entity_systems:
+            install(self.world)
         return AgentRun(self, message)
 
     async def ask(self, message: Message | str) -> str:

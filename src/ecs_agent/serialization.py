@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ecs_agent.agent import install
 from ecs_agent.core import World
 from ecs_agent.core.collector import paused_gc
 from ecs_agent.core.loading import load
@@ -24,8 +23,8 @@ ToolHandlers: TypeAlias = Sequence[Callable[..., object]] | Mapping[str, Callabl
 class WorldSerializer:
     """Saves a world as it is at a moment, between two facts, and makes it anew: entities, components, relations, and answers that are arriving.
 
-    Providers and tools are saved by name and given again when a world is loaded. Keys are in neither. Systems are not saved: a loaded world has
-    those that agents need, others are registered as ever.
+    Providers and tools are saved by name and given again when a world is loaded. Keys are in neither. Systems are not saved: register
+    them as ever. A world without any gets those that agents need with its first `agent.run`.
     """
 
     @staticmethod
@@ -63,7 +62,6 @@ class WorldSerializer:
             saved = checkpoint_of(data, Codecs(components, references=references))
             references.check()
             load(world.state, saved)
-        install(world)
         return world
 
     @staticmethod
