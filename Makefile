@@ -54,9 +54,10 @@ crash: .venv/.ready  ## kill crews in the middle of answers and hold what is lef
 bench: .venv/.ready  ## print the rows of the performance budget (ARGS=one_stream narrows them down)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-peers: .venv/.ready peers  ## measure the peers too, in one session; renews docs/benchmarks.md
+bench-peers: .venv/.ready peers  ## measure the peers too, in one session; renews docs/benchmarks.md and docs/one-truth.md
 	$(BIN)/python -m benchmarks --peers --save $(ARGS)
 	$(BIN)/python -m benchmarks.report
+	$(BIN)/python -m benchmarks.truth --save
 
 peers: $(PEERS:%=.cache/peers/%/.ready)  ## install those we are compared with, each in an environment of its own in .cache
 

@@ -116,8 +116,7 @@ def _journal(rows: Sequence[Row], streams: Sequence[tuple[int, int]], how: str) 
     found: list[Row] = []
     for count, _ in streams:
         name = f"a delta of {_agents(count)}: {how}"
-        pair = [next((row for row in rows if row.name == name and row.who == who.name), None) for who in (CREW, CREW_STORED)]
-        without, stored = pair
+        without, stored = (next((row for row in rows if row.name == name and row.who == who.name), None) for who in (CREW, CREW_STORED))
         if without is None or stored is None:
             continue
         added = stored.value - without.value if stored.value is not None and without.value is not None else None

@@ -76,12 +76,12 @@ HOW_AGENTS = """## How agents were measured
 
 HOW_SAVING = """## How saved worlds were measured
 
-* Among the agents, *a journal* is a World in a file, as `open_world` makes it by default: every delta is a fact of its own in sqlite, and the run ends when all is
-  committed. The time of the thread that writes is in its figures. What *a journal adds* is its figure less that of *ecs_agent*.
-* *Save* and *load* are `WorldSerializer.save` and `.load` of a World whose agents hold a conversation each: to a file, and back to a World. *msgspec* is
-  the floor: the same texts in as many objects, typed, encoded into one JSON file and decoded from it, and nothing else. Figures are the least of seven.
+* Among the agents, *a journal* is a World in a file, as `open_world` makes it by default: every delta is a fact of its own in sqlite, and the run
+  ends when all is committed. The time of the thread that writes is in its figures. What *a journal adds* is its figure less that of *ecs_agent*.
+* *Save* and *load* are `WorldSerializer.save` and `.load` of a World whose agents hold a conversation each: to a file, and back to a World.
+  *msgspec* is the floor: the same texts in as many objects, typed, encoded into one JSON file and decoded from it. Figures are the least of seven.
 * A *committed step* appends a message to a conversation and waits for `world.commit()`, in a file of sqlite with `synchronous="NORMAL"`. It is CPU
-  time, that of the thread that writes included, of the first steps and of the last.
+  time, that of the thread that writes included, of the first steps and of the last; the least of five parts of them.
 * A *fork* is `world.fork(entity)` of an agent in the present, the least of 200; *with a journal*, in a World that keeps its history in memory.
 """
 

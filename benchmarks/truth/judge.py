@@ -26,8 +26,17 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What happened in a scenario: what arrived of the answer at first and what is all of it, what the contestant tells of both questions, and what the
-    server has told and seen."""
+    """What happened in a scenario.
+
+    Args:
+        partial: what arrived of the answer at first.
+        whole: all of it.
+        told_tokens: what the server has told of its usage.
+        first: what the contestant tells of the question that went wrong.
+        second: what it tells of the next one.
+        bodies: what the server received.
+        released: the contestant has cancelled, and let go of the connection before it asked the next question.
+    """
 
     partial: str
     whole: str
@@ -49,11 +58,12 @@ Question: TypeAlias = Callable[[Case], Verdict]
 def is_an_error(case: Case) -> Verdict:
     """Whether the broken answer is told from a whole one."""
     ended = case.first.ended
-    return Verdict("it is reported as", ended not in {WHOLE, CANCELLED}, "success" if ended == WHOLE else f"error: {ended}")
+    says = {WHOLE: "success", CANCELLED: "cancelled"}.get(ended, f"error: {ended}")
+    return Verdict("it is reported as", ended not in {WHOLE, CANCELLED}, says)
 
 
 def is_released(case: Case) -> Verdict:
-    """Whether the server was let go of."""
+    """Whether the server was let go of, within half a second."""
     return Verdict("the connection is", case.released, "closed" if case.released else "kept open")
 
 

@@ -130,7 +130,7 @@ SCENARIOS = (
     Scenario(
         "cancel",
         "The user cancels",
-        f"After {CUT} deltas the answer is cancelled, in the way that the documentation names; the server is still sending.",
+        f"After {CUT} deltas the answer is cancelled, in the way that the documentation names; the server has not ended it.",
         [_said(WORDS[:CUT], pause=0.002, end="stall")],
         (is_released, *AFTER),
         cancel_after=CUT,
@@ -156,8 +156,8 @@ SCENARIOS = (
     Scenario(
         "retry",
         "It is asked again",
-        f"After {CUT} deltas the connection is aborted; the next request gets the whole answer, or the rest, if it asks for that. Whatever the documentation "
-        "names for answers that break off is switched on.",
+        f"After {CUT} deltas the connection is aborted; the next request gets the whole answer, or the rest, if it asks for that. Whatever "
+        "the documentation names for answers that break off is switched on.",
         [_said(WORDS[:CUT], end="reset"), _whole(WORDS)],
         (is_shown_once, holds_the_whole, shows_what_it_holds, is_valid, accounts_all_attempts),
         told=25,

@@ -66,7 +66,7 @@ class Screen:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message of a history; `marked` says that nobody can take it for a whole answer, `calls` are the arguments of its calls as they stand there."""
+    """A message of a history; `marked` says that it is no whole answer, `calls` are the arguments of its calls as they stand there."""
 
     role: str
     text: str

@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from typing import cast
 
-from benchmarks.truth.scene import NEXT, QUESTION, Client, Contestant, Scene, Screen, Told
+from benchmarks.truth.scene import CANCELLED, NEXT, QUESTION, Client, Contestant, Scene, Screen, Told
 from benchmarks.worker import alone
 
 LIMIT = 20.0
@@ -36,7 +36,7 @@ async def _ask(client: Client, question: str, screen: Screen) -> Told:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the contestant says
         ended = type(error).__name__
         logging.getLogger(__name__).warning("%s: %s", ended, error)
-    await asyncio.sleep(0.1)  # what is released a moment later
+    await asyncio.sleep(0.5 if ended == CANCELLED else 0.1)  # what is released a moment later
     runs = None if client.runs is None else client.runs[before:]
     return Told(ended, "".join(screen.shown), screen.taken_back, await client.history(), client.used(), runs)
 

@@ -12,9 +12,9 @@ import msgspec
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import StoreError, UnsavableError
 from ecs_agent.store.engine import Frame, Snapshot
+from ecs_agent.store.events import FactUnsaved
 from ecs_agent.store.journal import Journal
 from ecs_agent.store.memory_engine import MemoryEngine
-from ecs_agent.store.events import FactUnsaved
 from ecs_agent.types import EntityId
 
 

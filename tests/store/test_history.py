@@ -277,6 +277,23 @@ class TestOneWorld:
             assert one.messages[0] is other.messages[0]
 
 
+@pytest.mark.parametrize("imported", [False, True])
+async def test_of_who_is_gone_nothing_is_read_any_more(imported: bool) -> None:
+    engine = MemoryEngine()
+    first = World()
+    entity = first.spawn(NameComponent("a"), Mood())
+    if not imported:
+        async with open_world(engine=engine, systems=(), components=MINE) as world:
+            entity = world.spawn(NameComponent("a"), Mood())
+    kept = world_data(first, Codecs(MINE)) if imported else None
+    async with open_world(engine=engine, systems=(), components=MINE, document=kept) as again:
+        again.delete_entity(entity)
+    engine.open()
+    snapshot = engine.snapshot_at(1000)
+    assert snapshot is not None
+    assert list(snapshot.versions) == []
+
+
 def test_the_same_in_a_file(tmp_path: Any) -> None:
     async def main() -> None:
         path = tmp_path / "w.db"

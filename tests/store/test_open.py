@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ecs_agent import Agent, Entity, World, append_message, spawn_agent, system, tool
-from ecs_agent.components import ConversationComponent, LLMComponent, NameComponent, StreamStateComponent
+from ecs_agent import Agent, Entity, Runner, World, append_message, spawn_agent, system, tool
+from ecs_agent.components import ConversationComponent, LLMComponent, NameComponent, StreamStateComponent, ToolRegistryComponent
 from ecs_agent.core import ChildOf, JournalFailed
 from ecs_agent.errors import JournalError, MissingReferencesError, StoreFormatError, StoreInUseError, UnsavableError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.serialization import WorldSerializer
-from ecs_agent.store import Registration, UnknownComponent, WorldRestored, diff, open_world
+from ecs_agent.store import MemoryEngine, Registration, UnknownComponent, WorldRestored, diff, open_world
 from ecs_agent.types import JsonObject, Message
 
 
@@ -89,6 +89,29 @@ class TestComingBack:
         assert caught.value.tools == ("look_up",)
         async with open_world(path, providers=[FakeProvider([], name="clever"), FakeProvider([], name="cheap")], tools=[look_up]) as again:
             assert len(again.entities) == 2  # nothing was changed, and the file is not held any more
+
+    async def test_a_past_with_what_was_not_given_can_be_looked_at_and_keeps_its_names(self) -> None:
+        engine, old, new = MemoryEngine(), FakeProvider(["a"], name="old", delay=0), FakeProvider([], name="new")
+        async with open_world(engine=engine) as world:
+            agent = spawn_agent(world, old, tools=[look_up])
+            before = world.state.row(agent.entity).seq
+            world.add_component(agent.entity, LLMComponent(new))
+            world.add_component(agent.entity, ToolRegistryComponent())
+        async with open_world(engine=engine, providers=[new]) as again:
+            fork = again.fork(agent.entity, at=before)
+            append_message(again, fork, "hi")
+            failed = (await Runner().run(again)).outcomes[fork].error
+            assert isinstance(failed, MissingReferencesError)
+            assert "provider 'old'" in str(failed)
+        with pytest.raises(MissingReferencesError) as caught:
+            open_world(engine=engine, providers=[new])
+        assert (caught.value.providers, caught.value.tools) == (("old",), ("look_up",))
+        async with open_world(engine=engine, providers=[old, new], tools=[look_up]) as third:
+            component, registry = third.get_component(fork, LLMComponent), third.get_component(fork, ToolRegistryComponent)
+            assert component is not None
+            assert component.provider is old
+            assert registry is not None
+            assert registry.handlers == {"look_up": look_up}
 
     async def test_systems_of_ones_own_instead(self, tmp_path: Path) -> None:
         seen: list[str] = []

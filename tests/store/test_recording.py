@@ -16,6 +16,7 @@ from ecs_agent.providers import FakeProvider
 from ecs_agent.providers.script import Script
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import MemoryEngine, open_world
+from ecs_agent.store.history import History
 from ecs_agent.store.recorded_session import AttemptEnd
 from ecs_agent.store.recording import ProgramEnded, ProgramStopped, Recording
 from ecs_agent.testing import run
@@ -108,7 +109,8 @@ class TestTheSession:
             world = open_world(engine=engine, clock=LoopClock(), durability="event")
             spawn_agent(world, FakeProvider(["…"]))
             await world.commit()
-            engine.close()
+            assert isinstance(world.log, History)
+            world.log.abandon()  # as by the end of its process
             return engine
 
         assert not Recording(run(left)).session().is_complete
@@ -193,7 +195,7 @@ class TestTheState:
             append_message(world, agent.entity, "go")
             running = asyncio.ensure_future(Runner().run(world))
             while not running.done():
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.0005)
                 state = world.get_component(agent.entity, StreamStateComponent)
                 said[world.log.next_pos] = "".join(delta.content or "" for delta in state.deltas) if state is not None else "-"
 

@@ -103,7 +103,10 @@ def _message(message: Message) -> JsonObject:
 
 
 def _call(call: ToolCall) -> JsonObject:
-    arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
+    if call.arguments_error is not None:  # servers that read them refuse what is no JSON object; what is wrong with it, the call's result says
+        arguments = json.dumps({"invalid_arguments": call.raw_arguments}, ensure_ascii=False)
+    else:
+        arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **(call.opaque or {})}
 
 

@@ -179,6 +179,7 @@ class Comparison:
         divergence: the first difference so far, by its place in the recording.
         facts: how many were compared.
         is_closed: whether it is over.
+        end: the position of the replay from which on nothing is compared, if it is known.
     """
 
     def __init__(self, session: RecordedSession, ignore: Collection[str] = ()) -> None:
@@ -192,13 +193,16 @@ class Comparison:
         self.divergence: Divergence | None = None
         self.facts = 0
         self.is_closed = False
+        self.end: int | None = None
         for entity, facts in _by_entity(session.facts).items():
             self._logs[entity] = self._plain(facts)
             self._go_on(entity)
 
     def _plain(self, facts: Iterable[FactData]) -> Iterator[PlainFact]:
         for fact in facts:
-            yield from self._recorded.of(fact)
+            for plain in self._recorded.of(fact):
+                if plain.pos < self._session.end:
+                    yield plain
 
     def _go_on(self, entity: int) -> None:
         fact = next(self._logs[entity], None)
@@ -225,12 +229,13 @@ class Comparison:
         for fact in facts:
             if fact.entity is not None and fact.entity not in self._ended and not self.is_closed:
                 for plain in self._now.of(fact):
-                    self._compare(plain)
+                    if self.end is None or plain.pos < self.end:
+                        self._compare(plain)
 
     def _compare(self, now: PlainFact) -> None:
         recorded = self._next.get(now.entity)
         if recorded is None and now.entity in self._logs and not self._session.is_complete:
-            return  # it goes on where the recording was cut off
+            return  # its recording was cut off here, and that of others a little later
         self._digest(now)
         self.facts += 1
         if recorded is not None:
@@ -274,6 +279,7 @@ def difference(recorded: PlainFact | None, now: PlainFact | None) -> Divergence 
 def hash_of(session: RecordedSession, ignore: Collection[str] = ()) -> str:
     """That of a recording itself: a replay that did the same has the same."""
     comparison = Comparison(session, ignore)
+    comparison.end = session.end
     comparison.take(session.facts)
     return comparison.hash
 

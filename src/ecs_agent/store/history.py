@@ -123,6 +123,8 @@ class History(Journal):
             return None
         self._seed = seed
         data = self._begun(self.next_pos)
+        for entity, held in data.entities.items():
+            self._versions.know(entity, held.components)
         data.fold(self._noting(data.pos), self.next_pos)
         saved = data.checkpoint(self._codecs)
         self._older = [
@@ -151,7 +153,10 @@ class History(Journal):
         if self.head.next_pos or "seed" in self.head.meta:
             raise StoreInUseError("this store holds a world already; give the path of a new one")
         self._state, self._seed = state, state.seed
-        self._engine.write([], whole_snapshot(state, self._codecs, 0))
+        snapshot = whole_snapshot(state, self._codecs, 0)
+        self._engine.write([], snapshot)
+        for version in snapshot.versions:
+            self._versions.know(version.entity, [version.tag])
         self._engine.put_meta({"seed": state.seed})
 
     def renew(self, state: State) -> None:

@@ -102,29 +102,26 @@ class RecordedSession:
 
     Attributes:
         seed: of its randomness.
-        facts: all of them.
+        facts: those to be done again; of the last one perhaps not all pieces.
+        end: the position behind them.
         attempts: how models answered. One may have been made more than once, after an undo.
         results: what tools returned.
         begun: the calls that began; those without a result were cut off.
         stops: when the program was told to stop, and whether agents were to finish their step.
-        was_closed: whether the world was closed, and not merely left, as by a crash.
+        is_whole: whether these are all until the world was closed, and not merely left, as by a crash.
         ended: how the program ended, as far as it was told; the error that it raised.
     """
 
     seed: str
     facts: list[FactData]
-    was_closed: bool
+    end: int
+    is_whole: bool
     attempts: dict[AttemptKey, list[RecordedAttempt]] = field(default_factory=dict[AttemptKey, list[RecordedAttempt]])
     results: dict[CallKey, list[RecordedResult]] = field(default_factory=dict[CallKey, list[RecordedResult]])
     begun: set[CallKey] = field(default_factory=set[CallKey])
     stops: list[tuple[Moment, bool]] = field(default_factory=list[tuple[Moment, bool]])
     ended: str | None = None
     error: str | None = None
-
-    @property
-    def end(self) -> int:
-        """The position behind its last fact."""
-        return self.facts[-1].pos + self.facts[-1].count
 
     @property
     def start(self) -> int:
@@ -134,7 +131,7 @@ class RecordedSession:
     @property
     def is_complete(self) -> bool:
         """Whether the program came to its end by itself: what it does beyond is something else than what was recorded."""
-        return self.was_closed and self.ended != "interrupted"
+        return self.is_whole and self.ended != "interrupted"
 
     @property
     def is_virtual(self) -> bool:
@@ -142,9 +139,20 @@ class RecordedSession:
         return self.start < YEAR_NS
 
 
-def read_session(facts: list[FactData], codecs: Codecs, *, seed: str, was_closed: bool) -> RecordedSession:
-    """Sort what happened."""
-    session = RecordedSession(seed, facts, was_closed)
+def read_session(facts: list[FactData], codecs: Codecs, *, seed: str, was_closed: bool, until: int | None = None) -> RecordedSession:
+    """Sort what happened.
+
+    Args:
+        facts: everything.
+        codecs: of events.
+        seed: of the world's randomness.
+        was_closed: whether the world was closed behind the last of them.
+        until: only those before this position are to be done again.
+    """
+    end = facts[-1].pos + facts[-1].count
+    is_whole = was_closed and (until is None or until >= end)
+    wanted = end if until is None else min(until, end)
+    session = RecordedSession(seed, [fact for fact in facts if fact.pos < wanted], wanted, is_whole)
     _Sorting(session, codecs).take(facts)
     return session
 

@@ -101,31 +101,30 @@ class Recording:
         """What a replay goes by: everything up to the end of the program, or of its process, that began this world.
 
         Args:
-            until: as far as the fact before this position.
+            until: a replay is to go as far as the fact before this position.
 
         Raises:
             StoreFormatError: the store is damaged, or does not hold the beginning of its world.
         """
-        frames = self._engine.frames(0, until)
+        frames = self._engine.frames()
         first = next(frames, None)
         if first is None:
             raise StoreFormatError("this recording is empty: nothing has happened in its world")
         begins_with = self._engine.snapshot_at(0)
         if first.first_pos > 0 or (begins_with is not None and begins_with.versions):
             raise StoreFormatError("this world began with one that was saved before, so its recording does not hold all there is to replay")
-        facts, was_left = self._first_run(chain([first], frames), first.epoch, until)
+        facts, was_left = self._first_run(chain([first], frames), first.epoch)
         snapshot = self._engine.snapshot_at(_LAST)
-        end = facts[-1].pos + facts[-1].count
-        was_closed = not was_left and until is None and snapshot is not None and snapshot.pos == end
-        return read_session(facts, self._codecs, seed=self.seed, was_closed=was_closed)
+        was_closed = not was_left and snapshot is not None and snapshot.pos == facts[-1].pos + facts[-1].count
+        return read_session(facts, self._codecs, seed=self.seed, was_closed=was_closed, until=until)
 
-    def _first_run(self, frames: Iterator[Frame], epoch: int, until: int | None) -> tuple[list[FactData], bool]:
+    def _first_run(self, frames: Iterator[Frame], epoch: int) -> tuple[list[FactData], bool]:
         """The facts until the store was opened again, if it was; and whether it was."""
         facts: list[FactData] = []
         for frame in frames:
             if frame.epoch != epoch:
                 return facts, True
-            facts += [fact for fact in self._facts.decode(frame.data) if until is None or fact.pos < until]
+            facts += self._facts.decode(frame.data)
         return facts, False
 
     # What was

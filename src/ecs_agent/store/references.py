@@ -46,6 +46,7 @@ class References:
         self.withheld: list[str] = []
         self._entity: int | None = None
         self._missing: dict[tuple[str, str], list[int]] = {}
+        self._stand_ins: dict[tuple[str, str], _Missing] = {}
         self._give_providers(providers)
         self._give_tools(tools)
 
@@ -98,7 +99,8 @@ class References:
 
     def met_tool(self, key: str, tool: Callable[..., Any]) -> str:
         """The name of a tool that an agent has under a key."""
-        self._tools.setdefault(key, tool)
+        if not isinstance(tool, _Missing):
+            self._tools.setdefault(key, tool)
         return key
 
     # Reading
@@ -111,16 +113,16 @@ class References:
         """The provider of that name; a stand-in that raises when it is asked, if there is none, and then `check` raises."""
         found = self._providers.get(name)
         if found is None:
-            self._miss("provider", name)
-            return _Missing(f"the provider {name!r}")
+            missing = self._miss("provider", name)
+            self._names[id(missing)] = name  # so it is saved as what it stands for
+            return missing
         return found
 
     def tool(self, name: str) -> Callable[..., Any]:
         """The tool of that name; a stand-in likewise."""
         found = self._tools.get(name)
         if found is None:
-            self._miss("tool", name)
-            return _Missing(f"the tool {name!r}")
+            return self._miss("tool", name)
         return found
 
     def headers(self, names: list[str]) -> dict[str, str] | None:
@@ -128,10 +130,11 @@ class References:
         self.withheld += [name for name in names if name not in self._headers and name not in self.withheld]
         return {name: self._headers[name] for name in names if name in self._headers} or None
 
-    def _miss(self, kind: str, name: str) -> None:
+    def _miss(self, kind: str, name: str) -> _Missing:
         users = self._missing.setdefault((kind, name), [])
         if self._entity is not None and self._entity not in users:
             users.append(self._entity)
+        return self._stand_ins.setdefault((kind, name), _Missing(kind, name))
 
     def check(self) -> None:
         """See that nothing was missing since this was asked last.
@@ -156,14 +159,14 @@ class References:
 
 
 class _Missing:
-    """Stands for what was not given until `check` says so."""
+    """Stands for what was not given until `check` says so, or, in a past that is looked at, until it is used."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, kind: str, name: str) -> None:
+        self.name = self.__name__ = name
+        self._what = f"the {kind} {name!r}"
 
-    @property
-    def complete(self) -> Callable[..., Any]:
-        return self
+    def complete(self, *_: object, **__: object) -> NoReturn:
+        self()
 
     def __call__(self, *_: object, **__: object) -> NoReturn:
         raise MissingReferencesError(f"{self._what} of a saved world was not given")

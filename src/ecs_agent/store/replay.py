@@ -132,7 +132,7 @@ class _Replay:
         """A new world, as that of the recording was."""
         session = self._session
         codecs = Codecs(components)
-        history = self._history = _Noted(_Compared(self._comparison, FactCodec(codecs), self._tell), codecs, self._turnstile)
+        history = self._history = _Noted(_Compared(self._comparison, FactCodec(codecs), self._tell), codecs, self._note)
         world = World(history, LoopClock(session.start - round(self._loop.time() * 1e9)))
         world.state.resume(session.seed, 0, EntityIdGenerator(), 0)
         history.begin(world.state)
@@ -194,6 +194,12 @@ class _Replay:
         is_through = self._turnstile.is_through and not self._session.is_complete
         return is_through or self._turnstile.is_stuck or self._comparison.divergence is not None or self._miss is not None
 
+    def _note(self, entity: EntityId, seq: int, pos: int) -> None:
+        """An entity has done its facts up to this one, which is before a position of the replay."""
+        self._turnstile.note(entity, seq)
+        if self._turnstile.is_through and self._comparison.end is None and not self._session.is_complete:
+            self._comparison.end = pos
+
     def _tell(self) -> None:
         if not self._news.done():
             self._news.set_result(None)
@@ -213,28 +219,28 @@ async def _called(main: Main, world: World) -> None:
 
 
 class _Noted(History):
-    """A journal that tells the turnstile what has been done.
+    """A journal that tells at once what has been done.
 
     Args:
         engine: where it is kept.
         codecs: of components and events.
-        turnstile: who is told.
+        note: told about each entity up to which of its facts it is, and the position behind that.
     """
 
-    def __init__(self, engine: MemoryEngine, codecs: Codecs, turnstile: Turnstile) -> None:
+    def __init__(self, engine: MemoryEngine, codecs: Codecs, note: Callable[[EntityId, int, int], object]) -> None:
         super().__init__(engine, codecs, durability="event")
-        self._turnstile = turnstile
+        self._note = note
 
     def append(self, envelope: Envelope) -> None:
         """Take the next fact."""
         super().append(envelope)
         if envelope.entity is not None:
-            self._turnstile.note(envelope.entity, envelope.seq)
+            self._note(envelope.entity, envelope.seq, envelope.pos + 1)
 
     def extend(self, burst: Burst) -> None:
         """Take the next facts, which arrived together."""
         super().extend(burst)
-        self._turnstile.note(burst.entity, burst.seq + len(burst.items) - 1)
+        self._note(burst.entity, burst.seq + len(burst.items) - 1, burst.pos + len(burst.items))
 
 
 class _Compared(MemoryEngine):

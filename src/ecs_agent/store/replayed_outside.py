@@ -57,7 +57,7 @@ class ReplayedOutside(Outside):
             RecordingMissError: there is none.
             ProviderError: so it was recorded.
         """
-        attempt = self._attempt(entity, turn)
+        attempt = await self._attempt(entity, turn)
         if attempt.accepted is None:
             await self._fail(attempt)
             await self._turnstile.enter(attempt.end or attempt.begun)  # it was asked for a whole answer then
@@ -79,7 +79,7 @@ class ReplayedOutside(Outside):
             RecordingMissError: there is none.
             ProviderError: so it was recorded.
         """
-        attempt = self._attempt(entity, turn)
+        attempt = await self._attempt(entity, turn)
         await self._fail(attempt)
         await self._turnstile.enter(attempt.end or attempt.begun)
         if attempt.result is not None:
@@ -99,23 +99,26 @@ class ReplayedOutside(Outside):
             return await run()
         key = entity, turn.run, turn.turn, call.id
         result = self._result(key)
-        if result is None and key not in self._session.begun:
-            self._miss(entity, f"the call {call.id} of {call.name} in turn {turn.turn} of run {turn.run} was not recorded")
         if result is None:
+            if key not in self._session.begun:
+                await self._miss(entity, f"the call {call.id} of {call.name} in turn {turn.turn} of run {turn.run} was not recorded")
             await _for_ever()
         await self._turnstile.enter(result.moment)
         return ToolOutcome(result.text, result.is_error, result.seconds)
 
-    def _attempt(self, entity: EntityId, turn: TurnComponent) -> RecordedAttempt:
+    async def _attempt(self, entity: EntityId, turn: TurnComponent) -> RecordedAttempt:
         attempt = next(self._attempts.get((entity, turn.run, turn.turn, turn.attempt), iter(())), None)
         if attempt is None:
-            self._miss(entity, f"attempt {turn.attempt} of turn {turn.turn} of run {turn.run} was not recorded")
+            await self._miss(entity, f"attempt {turn.attempt} of turn {turn.turn} of run {turn.run} was not recorded")
         return attempt
 
     def _result(self, key: CallKey) -> RecordedResult | None:
         return next(self._results.get(key, iter(())), None)
 
-    def _miss(self, entity: EntityId, what: str) -> NoReturn:
+    async def _miss(self, entity: EntityId, what: str) -> NoReturn:
+        """Where the recording was cut off it has no answers beyond; but one that is whole has all there were."""
+        if not self._session.is_complete:
+            await _for_ever()
         self._missed(entity, what)
         raise RecordingMissError(f"entity {entity} asks for what it did not ask for in the recording: {what}")
 

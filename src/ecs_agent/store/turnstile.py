@@ -71,7 +71,11 @@ class Turnstile:
         self._session = session
         self._speed = speed
         self._changed = changed
-        self._marks = [(fact.pos, fact.entity, fact.seq + fact.count - 1, fact.time) for fact in session.facts if fact.entity is not None]
+        self._marks = [
+            (fact.pos, fact.entity, fact.seq + min(fact.count, session.end - fact.pos) - 1, fact.time)
+            for fact in session.facts
+            if fact.entity is not None
+        ]
         self._done = 0
         self._seqs: dict[int, int] = {}
         self._waiting: list[tuple[int, int, Moment, asyncio.Future[None]]] = []

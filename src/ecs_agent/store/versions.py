@@ -50,7 +50,7 @@ class Versions:
 
     def know(self, entity: int, tags: Iterable[str]) -> None:
         """Of an entity the store has versions of components with these tags."""
-        self._stored[entity] = dict.fromkeys(tags, MOST_ADDITIONS)
+        self._stored.setdefault(entity, {}).update({tag: MOST_ADDITIONS for tag in tags if tag != ENTITY})
 
     def postpone(self) -> None:
         """A snapshot cannot be made just now."""

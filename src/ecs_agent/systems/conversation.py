@@ -7,6 +7,7 @@ what it left open, and whatever removes messages removes a call and its result t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -154,6 +155,13 @@ def append(me: Entity, *messages: Message) -> None:
     for message in messages:
         conversation.messages.append(message)
         me.edit(ConversationComponent, MessageAppended(me.id, message), ONE_MESSAGE)
+
+
+def answered_last(me: Entity) -> set[str | None]:
+    """The calls whose results are the last word; an undo may lead to between one of them and the end of the turn."""
+    conversation = me.get(ConversationComponent)
+    newest = reversed(conversation.messages) if conversation is not None else ()
+    return {message.tool_call_id for message in takewhile(lambda message: message.role == "tool", newest)}
 
 
 def trim(me: Entity, keep: int) -> int:

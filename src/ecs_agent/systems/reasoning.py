@@ -103,8 +103,8 @@ class ReasoningSystem:
         if orphan is not None:
             becomes = orphan.resume or policy.on_restore
             if becomes == "interrupted":
+                me.add(InterruptionComponent("its run ended before the answer did"))  # first: what is kept is meant to be kept
                 self.settle(me)
-                me.add(InterruptionComponent("its run ended before the answer did"))
                 return
             goes_on = becomes == "continue"
             _account(me, turn, orphan)

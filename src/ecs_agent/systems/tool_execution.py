@@ -26,7 +26,7 @@ from ecs_agent.components.limits import DEFAULT_LIMITS
 from ecs_agent.core import Entity, EventKind, Read, World, system
 from ecs_agent.core.permits import Permits
 from ecs_agent.systems.budget import budget_of
-from ecs_agent.systems.conversation import admit, append, interrupted_result
+from ecs_agent.systems.conversation import admit, answered_last, append, interrupted_result
 from ecs_agent.systems.outside import Outside
 from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
 from ecs_agent.tools.threads import ToolThreads
@@ -130,12 +130,13 @@ class ToolExecutionSystem:
         )
 
     def settle(self, me: Entity) -> None:
-        """Answer every pending call: with its result where there is one, else as interrupted."""
+        """Answer every pending call that has no answer: with its result where there is one, else as interrupted."""
         pending = me.get(PendingToolCallsComponent)
         if pending is None:
             return
         results = [pending.results.get(call.id) or interrupted_result(call) for call in pending.tool_calls]
-        append(me, *results)
+        told = answered_last(me)
+        append(me, *[result for result in results if result.tool_call_id not in told])
         me.remove(PendingToolCallsComponent)
         admit(me)
         me.add(ToolResultsComponent({call.id: result.content for call, result in zip(pending.tool_calls, results, strict=True)}))
