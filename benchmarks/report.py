@@ -111,6 +111,7 @@ def page(found: Results) -> str:
         f"# Benchmarks\n\nMeasured on {found.date} by `{found.command}` on {found.machine['cores']} cores of {found.machine['CPU']}, "
         f"{found.machine['system']}, {found.machine['Python']}; one-minute load before it began: {found.machine['load before']}. "
         f"All figures, and the versions of all packages, are in [the results](../benchmarks/results/{found.date}.json).\n\n"
+        f"{_earlier(found)}"
         "Machines differ; the ratios are what counts, and those of a row are taken side by side.\n\n"
         "![CPU time of a delta, by who reads it, on a logarithmic scale](benchmarks.svg)\n"
     )
@@ -123,6 +124,13 @@ def page(found: Results) -> str:
     sections += [*([_agents(agents)] if agents else []), *([_saving(saving)] if saving else []), _own(found)]
     hows = [HOW, *([HOW_AGENTS] if agents else []), *([HOW_SAVING] if saving else [])]
     return "\n".join([*sections, *hows, AGAIN, _versions(found)])
+
+
+def _earlier(found: Results) -> str:
+    """Which groups are of another day."""
+    days = sorted({*found.dates.values()})
+    told = [f"{', '.join([f'`{group}`' for group, date in found.dates.items() if date == day])} on {day}" for day in days]
+    return f"Not measured again since: {'; '.join(told)}.\n\n" if told else ""
 
 
 def _budgets(rows: Sequence[Row]) -> str:

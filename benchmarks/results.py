@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,25 +26,31 @@ LIST_PACKAGES = "import importlib.metadata as m, json; print(json.dumps({d.name:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One session of measuring; `rows` by the name of their group, `versions` by whose environment it is."""
+    """One session of measuring; `rows` by the name of their group, `versions` by whose environment it is.
+
+    `dates` are the days of groups that were not measured in this session but taken over from an earlier one.
+    """
 
     date: str
     command: str
     machine: dict[str, str]
     versions: dict[str, dict[str, str]]
     rows: dict[str, list[Row]]
+    dates: dict[str, str] = field(default_factory=dict)
 
     def save(self, path: Path) -> None:
-        """Write them as JSON. Groups that stand there already and were not measured again are kept."""
-        if path.exists():
-            older = load(path)
-            command = self.command if older.rows.keys() <= self.rows.keys() else older.command
-            merged = Results(self.date, command, self.machine, {**older.versions, **self.versions}, {**older.rows, **self.rows})
-            path.unlink()
-            merged.save(path)
-            return
+        """Write them as JSON. Groups of the same day, and of the day measured last, that were not measured again are taken over."""
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        earlier = sorted([each for each in path.parent.glob("*.json") if each.name <= path.name])
+        found = self if not earlier else self.over(load(earlier[-1]))
+        path.write_text(json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+    def over(self, older: Results) -> Results:
+        """These, and what only an older session has."""
+        command = self.command if older.rows.keys() <= self.rows.keys() or older.date != self.date else older.command
+        dates = {group: older.dates.get(group, older.date) for group in older.rows if group not in self.rows}
+        dates = {group: date for group, date in dates.items() if date != self.date}
+        return Results(self.date, command, self.machine, {**older.versions, **self.versions}, {**older.rows, **self.rows}, dates)
 
 
 def load(path: Path) -> Results:

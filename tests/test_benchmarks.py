@@ -479,6 +479,21 @@ def test_figures_have_the_digits_that_count(value: float, text: str) -> None:
     assert figure(value) == text
 
 
+def test_what_was_not_measured_again_is_taken_over_with_its_day(tmp_path: Path) -> None:
+    old = results.gather({"ticks": [Row("a tick", 1.0, "µs")], "idle": [Row("idle", 2.0, "ms")]}, OURS, "old", 0.0)
+    replace(old, date="2026-01-01").save(tmp_path / "2026-01-01.json")
+    new = results.gather({"idle": [Row("idle", 3.0, "ms")]}, OURS, "new", 0.0)
+    replace(new, date="2026-01-02").save(tmp_path / "2026-01-02.json")
+    found = results.load(tmp_path / "2026-01-02.json")
+    assert (found.rows["ticks"][0].value, found.rows["idle"][0].value) == (1.0, 3.0)
+    assert found.dates == {"ticks": "2026-01-01"}
+    assert "Not measured again since: `ticks` on 2026-01-01." in page(found)
+    again = results.gather({"ticks": [Row("a tick", 4.0, "µs")]}, OURS, "newer", 0.0)
+    replace(again, date="2026-01-02").save(tmp_path / "2026-01-02.json")
+    last = results.load(tmp_path / "2026-01-02.json")
+    assert (last.rows["ticks"][0].value, last.rows["idle"][0].value, last.dates) == (4.0, 3.0, {})
+
+
 def test_the_page_is_that_of_the_newest_results() -> None:
     if not PAGE.exists():
         pytest.skip("nothing was measured yet: make bench-peers")

@@ -6,12 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 
 import pytest
+from tests.systems.scripted import Scripted, calls, text
 
-from ecs_agent import Entity, World, system
+from ecs_agent import Entity, Runner, World, spawn_agent, system, tool
 from ecs_agent.components import NameComponent, StreamStateComponent
 from ecs_agent.core import ComponentChanged, EventKind
 from ecs_agent.store import MemoryEngine, open_world
-from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent
+from ecs_agent.systems.invariants import check_world
+from ecs_agent.types import EntityId, StreamDelta, StreamDeltaEvent, ToolCall
 
 
 @dataclass(slots=True)
@@ -127,3 +129,24 @@ class TestAnswersThatArrive:
             await again.process()  # finds it
         async with open_world(engine=engine, systems=()) as third:
             assert third.get_component(entity, StreamStateComponent) == state
+
+
+async def test_an_agent_can_go_on_from_whatever_it_is_brought_back_to() -> None:
+    """Also from a number in the middle of what changes together, as between the results of two calls."""
+
+    @tool
+    async def look_up(word: str) -> str:
+        """Looks a word up."""
+        return word
+
+    made = [ToolCall(number, "look_up", {"word": number}) for number in ("c1", "c2")]
+    async with open_world() as world:
+        agent = spawn_agent(
+            world, Scripted(*[calls(*made, content="I look") if turn % 2 else text("found") for turn in range(1, 500)]), tools=[look_up]
+        )
+        await agent.ask("once")
+        for seq in range(1, world.state.row(agent.entity).seq + 1):
+            world.undo(agent.entity, seq)
+            assert check_world(world) == [], seq
+            await Runner().run(world)
+            assert check_world(world) == [], seq

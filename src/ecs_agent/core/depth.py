@@ -50,7 +50,8 @@ def _hold_objects(values: Iterable[Any]) -> bool:
 
 
 def _held(container: Any) -> Iterable[Any]:
-    return container.values() if isinstance(container, dict) else container
+    values: Iterable[Any] = container.values() if hasattr(container, "values") else container
+    return values
 
 
 @lru_cache(maxsize=4096)

@@ -212,7 +212,8 @@ def _edit(fields: JsonObject, edit: list[Any]) -> None:
 
 def _decoded(tag: str, data: ComponentData, codecs: Codecs) -> object:
     component = codecs.decode_component(tag, data.version, data.fields)
-    if not data.bursts or not gathers(type(component)):
+    kind: type = type(component)
+    if not data.bursts or not gathers(kind):
         return component
     gatherer = cast("Gatherer[StreamDelta]", component)
     reader = DeltaReader(getattr(gatherer, "deltas", ()))

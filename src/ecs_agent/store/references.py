@@ -166,9 +166,12 @@ class _Missing:
         self._what = f"the {kind} {name!r}"
 
     def complete(self, *_: object, **__: object) -> NoReturn:
-        self()
+        self._refuse()
 
     def __call__(self, *_: object, **__: object) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
         raise MissingReferencesError(f"{self._what} of a saved world was not given")
 
 

@@ -33,7 +33,7 @@ class ReplayLoop(VirtualClockLoop):
         self._inputs = inputs
 
     def _turn_begins(self) -> None:
-        if self._inputs is None or self._ready or self._virtual.outside:
+        if self._inputs is None or self._ready or any(not work.future.done() for work in self._virtual.outside):
             return
         due = self._inputs.due()
         timer = self._scheduled[0].when() if self._scheduled else inf
