@@ -15,7 +15,7 @@ from ecs_agent.core import ChildOf, JournalFailed
 from ecs_agent.errors import JournalError, MissingReferencesError, StoreFormatError, StoreInUseError, UnsavableError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.serialization import WorldSerializer
-from ecs_agent.store import MemoryEngine, Registration, UnknownComponent, WorldRestored, diff, open_world
+from ecs_agent.store import Codecs, MemoryEngine, Registration, UnknownComponent, WorldRestored, diff, diff_entities, open_world
 from ecs_agent.types import JsonObject, Message
 
 
@@ -77,6 +77,15 @@ class TestComingBack:
             component = again.get_component(again.entities[0], LLMComponent)
             assert component is not None
             assert component.provider is other
+
+    @pytest.mark.parametrize("codecs", [None, Codecs([Mood])])
+    async def test_a_provider_of_the_same_name_is_no_difference(self, codecs: Codecs | None) -> None:
+        engine = MemoryEngine()
+        async with open_world(engine=engine) as world:
+            entity = spawn_agent(world, FakeProvider([], name="clever")).entity
+        async with open_world(engine=engine, providers=[FakeProvider([], name="clever")]) as again:
+            assert diff(world, again, codecs=codecs) == []
+            assert diff_entities((world, entity), (again, entity), codecs=codecs) == []
 
     async def test_all_that_is_missing_is_told_at_once(self, tmp_path: Path) -> None:
         path = tmp_path / "w.db"

@@ -13,14 +13,16 @@ from tests.store.recorded_parts import Main, call, check_same, crew, look_up, re
 
 from ecs_agent import Agent, Entity, Runner, World, append_message, spawn_agent, system, tool
 from ecs_agent.components import ConversationComponent, InterruptionComponent, LimitsComponent, StreamingComponent, StreamPolicy
-from ecs_agent.core import SupervisionComponent
+from ecs_agent.core import LoopClock, SupervisionComponent
 from ecs_agent.errors import AuthenticationError, DivergenceError, RateLimitError, StreamInterruptedError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.providers.script import Script
-from ecs_agent.store import open_world
+from ecs_agent.store import MemoryEngine, open_world
+from ecs_agent.store.history import History
 from ecs_agent.store.recording import ProgramEnded, ProgramStopped, Recording
 from ecs_agent.store.replay import replay
 from ecs_agent.testing import VirtualClockLoop, run
+from ecs_agent.testing.replay_loop import ReplayLoop
 from ecs_agent.types import EntityId, Message, ToolCall
 
 
@@ -90,6 +92,21 @@ class TestTheSameProgram:
         assert run(main) < 1
         with pytest.raises(ValueError, match="speed"):
             run(lambda: replay(recorded(crew(1)), crew(1), speed=0))
+
+    def test_is_not_overtaken_by_its_answers(self) -> None:
+        """The pieces hurry, the program does not: what it did between two of them, it does between them again."""
+
+        async def main(world: World) -> None:
+            agent = spawn_agent(world, FakeProvider(["word " * 20, "more"], by="word", delay=0.1))
+            append_message(world, agent.entity, "go")
+            running = asyncio.ensure_future(Runner().run(world))
+            await asyncio.sleep(1.05)
+            append_message(world, agent.entity, "and more")
+            await running
+
+        recording = recorded(main)
+        for loop in (VirtualClockLoop, ReplayLoop):
+            check_same(recording, main, loop=loop, speed=100)
 
     async def test_may_be_that_of_a_file(self, tmp_path: Path) -> None:
         path = tmp_path / "run.db"
@@ -288,6 +305,23 @@ class TestRecordingsThatWereCutOff:
         recording = recorded(crew())
         for until in range(20, recording.end, 7):
             assert replayed(recording, crew(), until=until).divergence is None
+
+    @pytest.mark.parametrize("seconds", [0.005, 0.03, 0.07, 0.15, 0.2])
+    def test_also_with_those_of_a_process_that_was_killed(self, seconds: float) -> None:
+        async def killed() -> MemoryEngine:
+            engine = MemoryEngine()
+            world = open_world(engine=engine, clock=LoopClock(), durability="event")
+            running = asyncio.ensure_future(crew()(world))
+            await asyncio.sleep(seconds)
+            assert isinstance(world.log, History)
+            world.log.abandon()  # nothing gets into the store any more
+            await running
+            return engine
+
+        with Recording(run(killed)) as recording:
+            check_same(recording, crew())
+            divergence = replayed(recording, crew(prompt="Be long.")).divergence
+            assert str(divergence) == "entity 1: SystemPromptComponent.content: 'Be brief.' ≠ 'Be long.'"
 
     def test_a_program_that_was_told_to_stop_is_told_again(self) -> None:
         async def program(world: World) -> None:

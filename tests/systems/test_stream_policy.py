@@ -721,6 +721,7 @@ class TestOrphans:
                 assert agent.messages[1:] == [Message("assistant", "half an ", interrupted=True)]
                 assert world.has_component(agent.entity, InterruptionComponent)
                 assert turn_of(agent).usage == Usage(10, 12, 22, estimated=True)
+                assert not turn_of(agent).broken  # as after a cancel, so that it is not taken back when the agent goes on
                 assert check_world(world) == []
 
         run(main)

@@ -102,6 +102,10 @@ class Codecs:
             del self._by_tag[before.tag]
         self._by_kind[kind] = self._by_tag[known.tag] = known
 
+    def apart(self) -> Codecs:
+        """Others that know the same types, and have names of their own for providers and tools."""
+        return Codecs([Registration(each.kind, each.tag, each.version, each.upgrade, each.transient) for each in self._by_kind.values()])
+
     def is_transient(self, kind: type[Any]) -> bool:
         """Whether components of a type are never written."""
         known = self._by_kind.get(kind)

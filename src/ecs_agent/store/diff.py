@@ -47,7 +47,7 @@ def diff(left: World, right: World, *, codecs: Codecs | None = None) -> list[Dif
         codecs: for components of your own that need any.
     """
     found: list[Difference] = []
-    one, other = (_entities(world_data(world, codecs if codecs is not None else Codecs())) for world in (left, right))
+    one, other = (_entities(world_data(world, _apart(codecs))) for world in (left, right))
     for entity in sorted({*one, *other}):
         path = f"entity {entity}"
         if entity not in one or entity not in other:
@@ -63,8 +63,8 @@ def diff_entities(left: tuple[World, EntityId], right: tuple[World, EntityId], *
     Raises:
         EntityNotFoundError: there is no such entity.
     """
-    first = codecs if codecs is not None else Codecs()
-    second = first if codecs is not None or left[0] is right[0] else Codecs()  # of two worlds each has its own providers, under the same names
+    first = _apart(codecs)
+    second = first if left[0] is right[0] else _apart(codecs)
     one, other = (_fields(components_data(world.state.row(entity), each)) for (world, entity), each in ((left, first), (right, second)))
     found: list[Difference] = []
     _compare("", one, other, found)
@@ -76,6 +76,11 @@ def diff_data(left: object, right: object, path: str = "") -> list[Difference]:
     found: list[Difference] = []
     _compare(path, left, right, found)
     return found
+
+
+def _apart(codecs: Codecs | None) -> Codecs:
+    """Codecs for one of two worlds: each has providers of its own, under the same names."""
+    return codecs.apart() if codecs is not None else Codecs()
 
 
 def _entities(document: JsonObject) -> dict[int, JsonObject]:

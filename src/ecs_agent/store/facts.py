@@ -12,6 +12,7 @@ import msgspec
 
 from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted
+from ecs_agent.core.forking import EntityRewound
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
 from ecs_agent.errors import StoreFormatError
 from ecs_agent.store.codecs import Codecs
@@ -101,7 +102,7 @@ class FactCodec:
     def _fact(self, fact: Envelope) -> tuple[Any, ChangeData | None]:
         change = None if fact.change is None else self._change(fact.change)
         payload: object = fact.payload
-        if isinstance(payload, EntityDeleted):
+        if isinstance(payload, (EntityDeleted, EntityRewound)):  # behind an undo the numbers of attempts come once more
             self._writers.pop(payload.entity_id, None)
         if isinstance(payload, _TOLD_BY_CHANGE) and change is not None:
             return None, change
