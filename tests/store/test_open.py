@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import pytest
 
 from ecs_agent import Agent, Entity, Runner, World, append_message, spawn_agent, system, tool
 from ecs_agent.components import ConversationComponent, LLMComponent, NameComponent, StreamStateComponent, ToolRegistryComponent
-from ecs_agent.core import ChildOf, JournalFailed
+from ecs_agent.core import ChildOf, Gatherer, JournalFailed
 from ecs_agent.errors import JournalError, MissingReferencesError, StoreFormatError, StoreInUseError, UnsavableError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import Codecs, MemoryEngine, Registration, UnknownComponent, WorldRestored, diff, diff_entities, open_world
-from ecs_agent.types import JsonObject, Message
+from ecs_agent.types import EntityId, JsonObject, Message
 
 
 @dataclass(slots=True)
@@ -332,3 +333,29 @@ async def test_a_world_in_memory_has_its_past() -> None:
         first = world.log.next_pos - 1
         world.add_component(entity, NameComponent("b"))
         assert world.at(first).get_component(entity, NameComponent) == NameComponent("a")
+
+
+@dataclass(slots=True)
+class Heap(Gatherer[str]):
+    """Takes in what is no piece of an answer."""
+
+    words: list[str]
+
+    def add(self, items: Sequence[str], now: float, /) -> None:
+        self.words += items
+
+
+async def test_what_gathers_something_else_than_deltas_is_refused_loudly() -> None:
+    async with open_world(systems=()) as world:
+        entity = world.spawn(Heap([]))
+        heap = world.get_component(entity, Heap)
+        world.state.record_each(world.state.row(entity), Spoken, ["a", "b"], into=heap)
+        with pytest.raises(UnsavableError, match="Heap takes in Spokens"):
+            await world.commit()
+        world.remove_component(entity, Heap)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    entity_id: EntityId
+    word: str

@@ -14,7 +14,7 @@ from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted
 from ecs_agent.core.forking import EntityRewound
 from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
-from ecs_agent.errors import StoreFormatError
+from ecs_agent.errors import StoreFormatError, UnsavableError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.fact_data import ChangeData, FactData
 from ecs_agent.store.json_text import dumps, loads
@@ -87,9 +87,11 @@ class FactCodec:
         return dumps(facts)
 
     def _burst(self, burst: Burst) -> tuple[Any, ChangeData | None]:
-        tag = self._tag(burst.into)
-        change = None if tag is None else ["add", tag, burst.at]
-        return [self._codecs.encode_event(event)[1] for event in burst.payloads()], change
+        if burst.into is not None and not self._codecs.is_transient(burst.into):
+            raise UnsavableError(
+                f"{burst.into.__name__} takes in {burst.type}s, but a store gives back pieces of answers alone; edit it, or make it transient"
+            )
+        return [self._codecs.encode_event(event)[1] for event in burst.payloads()], None
 
     def _writer(self, burst: Burst) -> DeltaWriter:
         """Who writes the deltas of an attempt: what they repeat of those before, as calls that grow, is written once."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ecs_agent.agent import install
+from ecs_agent.components import ToolRegistryComponent
 from ecs_agent.core import LoopClock, World
 from ecs_agent.core.log import Burst, Envelope
 from ecs_agent.core.row import EntityIdGenerator
@@ -89,7 +90,8 @@ async def replay(
         components: types of your own, if they were registered under other names when this was recorded.
         systems: what is registered before the program begins; by default what agents need, as in `open_world`.
         ignore: fields that may differ, as in "MyComponent.seen_at".
-        run_tools: the names of tools that are run all the same, since they act in the world itself, as those that ask another agent.
+        run_tools: the names of tools that are run all the same, since they act in the world itself, as those that ask another agent. Those that
+            take the `Entity` of their agent, as that of `send_message_tool`, are run without being named.
 
     Raises:
         StoreFormatError: the recording is damaged, or does not hold the beginning of its world.
@@ -136,7 +138,13 @@ class _Replay:
         world = World(history, LoopClock(session.start - round(self._loop.time() * 1e9)))
         world.state.resume(session.seed, 0, EntityIdGenerator(), 0)
         history.begin(world.state)
-        world.state.resources.insert(ReplayedOutside(session, self._turnstile, self._missed, run_tools), Outside)
+
+        def is_inside(entity: EntityId, tool: str) -> bool:
+            registry = world.get_component(entity, ToolRegistryComponent)
+            handler = None if registry is None else registry.handlers.get(tool)
+            return tool in run_tools or getattr(handler, "lease", None) is not None
+
+        world.state.resources.insert(ReplayedOutside(session, self._turnstile, self._missed, is_inside), Outside)
         if systems is None:
             install(world)
         for system in systems or ():

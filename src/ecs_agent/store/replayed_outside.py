@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from typing import Final, NoReturn
 
 from ecs_agent.components import TurnComponent
@@ -30,16 +30,16 @@ class ReplayedOutside(Outside):
         session: what was recorded.
         turnstile: when it may come in.
         missed: told about everything that the recording does not have.
-        run_tools: the names of tools that are run all the same, since they act in the world itself, and not outside.
+        is_inside: whether a tool of an entity, by its name, is run all the same, since it acts in the world itself and not outside.
     """
 
     def __init__(
-        self, session: RecordedSession, turnstile: Turnstile, missed: Callable[[EntityId, str], object], run_tools: Collection[str] = ()
+        self, session: RecordedSession, turnstile: Turnstile, missed: Callable[[EntityId, str], object], is_inside: Callable[[EntityId, str], bool]
     ) -> None:
         self._session = session
         self._turnstile = turnstile
         self._missed = missed
-        self._run_tools = frozenset(run_tools)
+        self._is_inside = is_inside
         self._attempts = {key: iter(attempts) for key, attempts in session.attempts.items()}
         self._results = {key: iter(results) for key, results in session.results.items()}
 
@@ -95,7 +95,7 @@ class ReplayedOutside(Outside):
         Raises:
             RecordingMissError: the call was not made then.
         """
-        if call.name in self._run_tools:
+        if self._is_inside(entity, call.name):
             return await run()
         key = entity, turn.run, turn.turn, call.id
         result = self._result(key)
