@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
@@ -64,3 +65,18 @@ def refused_connections() -> Iterator[list[str]]:
     GUARD.refused.clear()
     yield GUARD.refused
     assert not GUARD.refused, f"the test tried to leave this machine: {GUARD.refused}"
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep every tracer off a test that is marked `no_cover`: in a process of pytest-xdist pytest-cov starts two and stops one of them."""
+    if item.get_closest_marker("no_cover") is None or not item.config.pluginmanager.hasplugin("_cov"):
+        return (yield)
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(here)
+        threading.settrace(in_threads)

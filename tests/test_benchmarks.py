@@ -52,6 +52,8 @@ from benchmarks.worker import Figures, Tally, stay_on_this_machine
 
 from ecs_agent import Entity, World, system
 
+pytestmark = pytest.mark.no_cover  # figures of the program, not of the tracer
+
 # What is measured
 
 

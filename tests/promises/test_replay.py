@@ -15,12 +15,22 @@ import pytest
 from tests.promises import test_one_truth as trouble
 from tests.promises.crew import FAILURES, explode, healthy
 from tests.store.recorded_parts import Main, check_same, look_up, recorded, replayed, scripted
+from tests.systems import test_talk as talk
 
 from ecs_agent import Runner, World, append_message, spawn_agent
-from ecs_agent.components import InterruptionComponent, LimitsComponent, StreamingComponent
+from ecs_agent.components import (
+    CollaborationComponent,
+    InterruptionComponent,
+    LimitsComponent,
+    LLMComponent,
+    PlanComponent,
+    StreamingComponent,
+    ToolRegistryComponent,
+)
 from ecs_agent.core import SupervisionComponent
 from ecs_agent.store.divergence import hash_of
-from ecs_agent.systems import attempt
+from ecs_agent.systems import CollaborationSystem, PlanningSystem, UserInputSystem, attempt, send_message_tool
+from ecs_agent.tools import tool_table
 
 ROOT = Path(__file__).parents[2]
 AGENTS = 50
@@ -167,6 +177,34 @@ def test_so_they_do_when_they_happened_in_real_time() -> None:
     """Timers of a real run are a little late, and pieces that came before they fired come before them again."""
     for number in (203, 205, 206):
         check_same(recorded(troubled(number), virtual=False), troubled(number))
+
+
+def talkative(seed: int) -> Main:
+    """Agents that plan, write to each other, ask people, call tools that fail, and are interrupted, cancelled and told things at any moment."""
+
+    async def main(world: World) -> None:
+        chance = Random(seed)
+        systems: list[object] = [PlanningSystem(), CollaborationSystem(), UserInputSystem()]
+        chance.shuffle(systems)
+        for system in systems:
+            world.register_system(system)
+        everyone = [world.create_entity() for _ in range(talk.AGENTS)]
+        for entity in everyone:
+            world.add_component(entity, LLMComponent(talk.Moody(Random(chance.random()))))
+            world.add_component(entity, LimitsComponent(turns=20))
+            world.add_component(entity, CollaborationComponent([other for other in everyone if other != entity]))
+            world.add_component(entity, PlanComponent(["one", "two"]))
+            schemas, handlers = tool_table([send_message_tool(world, entity), talk.work, talk.broken])
+            world.add_component(entity, ToolRegistryComponent(schemas, {**handlers}))
+        await talk.live(world, chance)
+
+    return main
+
+
+@tells_failures
+def test_so_does_all_that_agents_tell_each_other() -> None:
+    for seed in range(5):
+        check_same(recorded(talkative(seed)), talkative(seed))
 
 
 @tells_failures

@@ -115,7 +115,7 @@ class TestHowADifferenceIsTold:
 
     def test_by_what_happened_instead(self) -> None:
         assert str(first_difference([fact(0, "TurnStarted", {"turn": 1})], [put(0, "ErrorComponent", error="no")])) == (
-            "entity 1, fact 1: TurnStarted was recorded, now there is ErrorComponent added"
+            "entity 1, fact 1: TurnStarted was recorded, now there is ErrorComponent added (no)"
         )
 
     def test_a_label_that_differs_is_told_too(self) -> None:

@@ -17,8 +17,9 @@ from ecs_agent.providers.script import Script
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import MemoryEngine, open_world
 from ecs_agent.store.history import History
+from ecs_agent.store.program_events import ProgramEnded, ProgramStopped
 from ecs_agent.store.recorded_session import AttemptEnd
-from ecs_agent.store.recording import ProgramEnded, ProgramStopped, Recording
+from ecs_agent.store.recording import Recording
 from ecs_agent.testing import run
 from ecs_agent.types import StreamEndEvent
 

@@ -12,15 +12,24 @@ import pytest
 from tests.store.recorded_parts import Main, call, check_same, crew, look_up, recorded, replayed, scripted
 
 from ecs_agent import Agent, Entity, Runner, World, append_message, spawn_agent, system, tool
-from ecs_agent.components import ConversationComponent, InterruptionComponent, LimitsComponent, StreamingComponent, StreamPolicy
+from ecs_agent.components import (
+    CollaborationComponent,
+    ConversationComponent,
+    InterruptionComponent,
+    LimitsComponent,
+    StreamingComponent,
+    StreamPolicy,
+)
 from ecs_agent.core import LoopClock, SupervisionComponent
 from ecs_agent.errors import AuthenticationError, DivergenceError, RateLimitError, StreamInterruptedError
 from ecs_agent.providers import FakeProvider
 from ecs_agent.providers.script import Script
 from ecs_agent.store import MemoryEngine, open_world
 from ecs_agent.store.history import History
-from ecs_agent.store.recording import ProgramEnded, ProgramStopped, Recording
+from ecs_agent.store.program_events import ProgramEnded, ProgramStopped
+from ecs_agent.store.recording import Recording
 from ecs_agent.store.replay import replay
+from ecs_agent.systems import CollaborationSystem, send_message_tool
 from ecs_agent.testing import VirtualClockLoop, run
 from ecs_agent.testing.replay_loop import ReplayLoop
 from ecs_agent.types import EntityId, Message, ToolCall
@@ -401,6 +410,20 @@ class TestWhatIsNotOutside:
         divergence = replayed(recording, main).divergence
         assert divergence is not None
         assert divergence.entity == EntityId(1)
+
+    def test_so_is_one_that_takes_the_agent_itself(self) -> None:
+        async def main(world: World) -> None:
+            world.register_system(CollaborationSystem())
+            writes = Script(tool_calls=[ToolCall("c", "send_message", {"to": 2, "text": "Are you there?"})])
+            first = spawn_agent(world, FakeProvider([writes, "I asked."]), tools=[send_message_tool()])
+            second = spawn_agent(world, FakeProvider(["I am here."]))
+            world.add_component(first.entity, CollaborationComponent(peers=[second.entity]))
+            world.add_component(second.entity, CollaborationComponent(peers=[first.entity]))
+            append_message(world, first.entity, "go")
+            await Runner().run(world)
+            assert "Are you there?" in second.messages[0].content
+
+        check_same(recorded(main), main)
 
     def test_a_fork_in_the_middle_of_an_answer_goes_on_again(self) -> None:
         async def main(world: World) -> None:

@@ -23,6 +23,7 @@ from ecs_agent.cli.sanitize import one_line
 from ecs_agent.cli.stores import is_of_type, opened
 from ecs_agent.cli.terminal import Look, Terminal, standard_output
 from ecs_agent.errors import ConfigurationError
+from ecs_agent.store.divergence import VERBS
 from ecs_agent.store.fact_data import FactData
 from ecs_agent.store.recording import Recording
 from ecs_agent.streaming.json_edge import is_list, is_object
@@ -32,7 +33,6 @@ LOOK_EVERY: Final = 0.2
 """Seconds between two looks at a store that somebody writes."""
 
 _FAILURES: Final = frozenset({"ErrorComponent", "QuarantineComponent"})
-_VERBS: Final = {"put": "added", "drop": "removed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _show(fact: FactData, start: int, screen: Terminal) -> None:
     head = f"{fact.pos:>7} {(fact.time - start) / 1e9:>9.3f}  {whose:<9} {_what(fact):<34} "
     detail = _detail(fact)
     look = Look.ALARM if fact.change is not None and fact.change[0] == "put" and fact.change[1] in _FAILURES else Look.PLAIN
-    screen.line(one_line_of(head, detail, screen.width).rstrip(), look)
+    screen.write(one_line_of(head, detail, screen.width).rstrip() + "\n", look)
 
 
 def one_line_of(head: str, detail: str, width: int) -> str:
@@ -124,8 +124,8 @@ def one_line_of(head: str, detail: str, width: int) -> str:
 
 
 def _what(fact: FactData) -> str:
-    if fact.data is None and fact.change is not None:
-        return one_line(f"{fact.change[1]} {_VERBS.get(fact.change[0], 'changed')}")
+    if fact.type in VERBS and fact.change is not None:
+        return one_line(f"{fact.change[1]} {VERBS[fact.type]}")
     return one_line(fact.type if fact.count == 1 else f"{fact.type}, {fact.count} times")
 
 

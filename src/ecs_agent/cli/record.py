@@ -14,7 +14,7 @@ from ecs_agent.components import LLMComponent
 from ecs_agent.core import World
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.store.open import open_world
-from ecs_agent.store.recording import ProgramEnded, ProgramStopped
+from ecs_agent.store.program_events import ProgramEnded, ProgramStopped
 from ecs_agent.store.sqlite_engine import SqliteEngine
 
 

@@ -29,9 +29,10 @@ TIMES: Final[dict[str, frozenset[str]]] = {
     "ToolExecutionCompleted": frozenset({"seconds"}),
 }
 
-Times: TypeAlias = dict[str, frozenset[str]]
+VERBS: Final = {"ComponentAdded": "added", "ComponentChanged": "changed", "ComponentRemoved": "removed"}
+"""How those facts are called that only tell what became of a component."""
 
-_WHAT: Final = "what"
+Times: TypeAlias = dict[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,12 @@ class PlainFact:
     what: str
     data: JsonObject
 
+    @property
+    def told(self) -> str:
+        """What happened, and what is to be known at once when that is a failure."""
+        error = self.data.get("ErrorComponent", {}).get("error")
+        return self.what if error is None else f"{self.what} ({error})"
+
 
 class PlainFacts:
     """Makes plain facts of facts. The pieces of an answer are one each, however they arrived.
@@ -96,7 +103,8 @@ class PlainFacts:
         elif fact.count > 1 and is_list(data):
             items = data
         change = {} if fact.change is None else self._change(fact.change)
-        what = fact.type if data is not None or not change else f"{next(iter(change))} {_verb(fact.change)}"
+        verb = VERBS.get(fact.type)
+        what = fact.type if verb is None or not change else f"{next(iter(change))} {verb}"
         for index, item in enumerate(items):
             event = {} if item is None else {fact.type: _without(item, self._times.get(fact.type))}
             yield PlainFact(entity, fact.seq + index, fact.pos + index, what, {**event, **change, **told})
@@ -126,10 +134,6 @@ def times_with(ignore: Collection[str]) -> Times:
         kind, _, path = each.partition(".")
         times[kind] = times.get(kind, frozenset()) | {path}
     return times
-
-
-def _verb(change: ChangeData | None) -> str:
-    return {"put": "added", "drop": "removed"}.get(change[0] if change else "", "changed")
 
 
 def _edits(edits: list[Any], times: frozenset[str] | None) -> JsonObject:
@@ -268,7 +272,7 @@ def difference(recorded: PlainFact | None, now: PlainFact | None) -> Divergence 
     if fact is None:
         return None
     if recorded is None or now is None or recorded.what != now.what:
-        left, right = (ABSENT if each is None else each.what for each in (recorded, now))
+        left, right = (ABSENT if each is None else each.told for each in (recorded, now))
         return Divergence(fact.entity, fact.seq, fact.pos, "", left, right)
     if recorded.data == now.data:
         return None

@@ -1,8 +1,10 @@
 """A recording: the store of a world, to be looked at. Whoever writes it at the moment is not disturbed, and nobody's providers and tools are needed.
 
-with Recording.open("run.db") as recording:
-    for fact in recording.facts():
-        print(fact.pos, fact.entity, fact.type)
+    with Recording.open("run.db") as recording:
+        for fact in recording.facts():
+            print(fact.pos, fact.entity, fact.type)
+
+A program that is to be replayed runs in a world of `open_world`, or with `ecs-agent record`.
 """
 
 from __future__ import annotations
@@ -12,8 +14,6 @@ import sys
 from collections.abc import Iterator
 from itertools import chain
 from typing import Final, Self
-
-import msgspec
 
 from ecs_agent.errors import NoHistoryError, StoreFormatError
 from ecs_agent.store.codecs import Codecs
@@ -26,19 +26,6 @@ from ecs_agent.store.sqlite_engine import SqliteEngine
 from ecs_agent.types import JsonObject
 
 _LAST: Final = sys.maxsize
-
-
-class ProgramStopped(msgspec.Struct, frozen=True):
-    """Whoever ran the program told its world to stop: agents finish the step in hand before (`after_step`), or are cancelled."""
-
-    after_step: bool
-
-
-class ProgramEnded(msgspec.Struct, frozen=True):
-    """The program is over: "done", "failed" with an `error`, or "interrupted" by whoever ran it."""
-
-    outcome: str
-    error: str | None = None
 
 
 class Recording:
