@@ -189,11 +189,15 @@ def test_waiting_for_nothing_is_an_error_here_too() -> None:
 
 
 def test_what_ends_the_program_comes_out() -> None:
+    began: list[asyncio.Task[None]] = []
+
     async def main() -> None:
         async def leave() -> None:
             raise SystemExit(3)
 
-        await asyncio.gather(leave(), asyncio.sleep(0), asyncio.sleep(0))
+        began.append(asyncio.ensure_future(leave()))
+        await asyncio.sleep(1.0)
 
     with pytest.raises(SystemExit):
         run_shuffled(main, 1)
+    assert isinstance(began[0].exception(), SystemExit)

@@ -5,7 +5,7 @@
     report.check()
 
 The same program does the same again, entity by entity and fact by fact, but for times, whatever the speed: ids and randomness come from the recorded
-seed, and what came from outside comes again in the recorded order. `ecs_agent.testing.replay_loop.ReplayLoop` is an event loop on which this takes no time.
+seed, and what came from outside comes again in the recorded order. It takes no time on a `ReplayLoop` (`ecs_agent.testing.replay_loop`).
 What a program takes from elsewhere, as from the keyboard or from a model that it asks by itself, is not in the recording.
 """
 

@@ -1,7 +1,9 @@
 """An event loop for replays: time is virtual and takes none, and what was recorded comes in as exactly as it did.
 
-with asyncio.Runner(loop_factory=ReplayLoop) as runner:
-    report = runner.run(replay(recording, main))
+    with asyncio.Runner(loop_factory=ReplayLoop) as runner:
+        report = runner.run(replay(recording, main))
+
+A replay also runs on other loops; there the timers of the program race with what comes in, as they did when it was recorded.
 """
 
 from __future__ import annotations
