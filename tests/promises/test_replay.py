@@ -29,13 +29,12 @@ from ecs_agent.components import (
 )
 from ecs_agent.core import SupervisionComponent
 from ecs_agent.store.divergence import hash_of
-from ecs_agent.systems import CollaborationSystem, PlanningSystem, UserInputSystem, attempt, send_message_tool
+from ecs_agent.systems import CollaborationSystem, PlanningSystem, UserInputSystem, send_message_tool
 from ecs_agent.tools import tool_table
 
 ROOT = Path(__file__).parents[2]
 AGENTS = 50
 
-tells_failures = pytest.mark.skipif(not hasattr(attempt, "AttemptFailed"), reason="what an attempt failed with, and when, is not recorded yet")
 
 
 def crew(agents: int = AGENTS, *, prompts: dict[int, str] | None = None) -> Main:
@@ -119,7 +118,6 @@ def test_what_was_changed_is_named(program: Main, told: str) -> None:
     assert str(divergence) == told
 
 
-@tells_failures
 def test_what_went_wrong_goes_wrong_again() -> None:
     check_same(recorded(failing), failing)
 
@@ -165,14 +163,12 @@ def _troubled_agent(world: World, seed: int, draw: Random) -> Any:
     return agent
 
 
-@tells_failures
 @pytest.mark.parametrize("seed", range(0, 60, 20))
 def test_failures_retries_and_interruptions_replay_as_they_were(seed: int) -> None:
     for number in range(seed, seed + 20):
         check_same(recorded(troubled(number)), troubled(number))
 
 
-@tells_failures
 def test_so_they_do_when_they_happened_in_real_time() -> None:
     """Timers of a real run are a little late, and pieces that came before they fired come before them again."""
     for number in (203, 205, 206):
@@ -201,13 +197,11 @@ def talkative(seed: int) -> Main:
     return main
 
 
-@tells_failures
 def test_so_does_all_that_agents_tell_each_other() -> None:
     for seed in range(5):
         check_same(recorded(talkative(seed)), talkative(seed))
 
 
-@tells_failures
 @pytest.mark.parametrize("seed", range(2))
 def test_a_recording_that_was_cut_anywhere_replays_as_far(seed: int) -> None:
     recording = recorded(troubled(seed))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecs_agent import Entity, World
@@ -199,6 +199,7 @@ def test_an_entity_is_known_at_each_of_its_numbers(steps: list[tuple[int, int, i
 
 
 @given(STEPS)
+@example([(0, 0, 0), (7, 0, 0), (10, 0, 0), (7, 0, 0), (10, 0, 0)])  # an attempt of the same number once more
 @settings(max_examples=30, deadline=None)
 def test_who_does_not_know_a_component_keeps_it(steps: list[tuple[int, int, int]]) -> None:
     async def main() -> None:

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import signal
-import sys
-import traceback
-from typing import Self
-
 from ecs_agent.cli.failures import ExitCode, complain
 from ecs_agent.cli.live_table import live_table
 from ecs_agent.cli.program import Program, load_program
-from ecs_agent.cli.sanitize import one_line
+from ecs_agent.cli.running_program import RunningProgram, told
 from ecs_agent.cli.session import new_runner
 from ecs_agent.core import World
-from ecs_agent.core.running.engine import Engine
-
-LAST_WORDS = 0.5
-"""Seconds that a program may take to end by itself after its world was stopped."""
-
-_STOPPING = "stopping: the agents finish what they are at; Ctrl-C again ends it at once"
 
 
 def top(source: str, *, color: bool = True) -> int:
@@ -40,90 +27,12 @@ def top(source: str, *, color: bool = True) -> int:
 
 async def _shown(program: Program, *, color: bool) -> int:
     async with World() as world:
-        running = _Running(program, world)
+        running = RunningProgram(program, world)
         async with live_table(world, color=color):
             await running.to_the_end()
     if running.was_interrupted:
         return ExitCode.INTERRUPTED
     if (error := running.error()) is not None:
-        complain(_sentence(program, error))
+        complain(told(program, error))
         return ExitCode.FAILED
     return ExitCode.OK
-
-
-class _Running:
-    """A program that runs, and Ctrl-C: once lets the agents finish the step in hand, then everything ends; twice ends it at once.
-
-    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C ends it at once.
-
-    Args:
-        program: what runs.
-        world: its world.
-    """
-
-    def __init__(self, program: Program, world: World) -> None:
-        self._world = world
-        self._loop = asyncio.get_running_loop()
-        self._tasks = [self._loop.create_task(_called(program, world), name="program")]
-        self._presses = 0
-
-    @property
-    def was_interrupted(self) -> bool:
-        """Whether Ctrl-C was pressed."""
-        return self._presses > 0
-
-    def error(self) -> BaseException | None:
-        """What the program raised, once it is over."""
-        main = self._tasks[0]
-        return asyncio.CancelledError("it was cancelled") if main.cancelled() else main.exception()
-
-    async def to_the_end(self) -> None:
-        """Wait until it is over, however it ends."""
-        with self:
-            try:
-                await asyncio.wait(self._tasks[:1])
-            finally:
-                for task in self._tasks:
-                    task.cancel()
-                await asyncio.wait(self._tasks)
-
-    def __enter__(self) -> Self:
-        try:
-            self._loop.add_signal_handler(signal.SIGINT, self._press)
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # not on this platform, or not in this thread
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._loop.remove_signal_handler(signal.SIGINT)
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # likewise
-
-    def _press(self) -> None:
-        self._presses += 1
-        engine = self._world.engine
-        if self._presses == 1 and engine is not None:
-            self._world.stop(after_step=True)
-            self._tasks.append(self._loop.create_task(self._leave(engine), name="leaving"))
-            print(_STOPPING, file=sys.stderr)
-        else:
-            self._world.stop()
-            self._tasks[0].cancel()
-
-    async def _leave(self, engine: Engine) -> None:
-        """When the agents have finished, the program may say what it has; it is not to begin anew."""
-        await engine.over()
-        await asyncio.wait(self._tasks[:1], timeout=LAST_WORDS)
-        self._tasks[0].cancel()
-
-
-async def _called(program: Program, world: World) -> None:
-    await program.main(world)
-
-
-def _sentence(program: Program, error: BaseException) -> str:
-    """What went wrong in somebody's program, and where; with ECS_AGENT_DEBUG=1 all the way there."""
-    if os.environ.get("ECS_AGENT_DEBUG", "0") not in {"", "0"}:
-        return "".join(traceback.format_exception(error)).rstrip()
-    return one_line(f"{program.place_of(error)}: {type(error).__name__}: {error}")

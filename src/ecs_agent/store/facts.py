@@ -13,7 +13,7 @@ import msgspec
 from ecs_agent.core.change import Change, Dropped, Edit, Grown, Merged, Put
 from ecs_agent.core.events import ComponentAdded, ComponentChanged, ComponentRemoved, EntityDeleted
 from ecs_agent.core.forking import EntityRewound
-from ecs_agent.core.log import Burst, Entry, Envelope, EventKind
+from ecs_agent.core.log import Burst, Entry, Envelope, EventKind, gathers
 from ecs_agent.errors import StoreFormatError, UnsavableError
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.fact_data import ChangeData, FactData
@@ -104,8 +104,8 @@ class FactCodec:
     def _fact(self, fact: Envelope) -> tuple[Any, ChangeData | None]:
         change = None if fact.change is None else self._change(fact.change)
         payload: object = fact.payload
-        if isinstance(payload, (EntityDeleted, EntityRewound)):  # behind an undo the numbers of attempts come once more
-            self._writers.pop(payload.entity_id, None)
+        if fact.entity is not None and _ends_pieces(fact):
+            self._writers.pop(fact.entity, None)
         if isinstance(payload, _TOLD_BY_CHANGE) and change is not None:
             return None, change
         if type(payload) is MessageAppended and change is not None and _is_appended(fact.change, payload):
@@ -194,6 +194,13 @@ def _read(reader: DeltaReader, fact: FactData) -> list[StreamDelta]:
         return reader.read([{name: value for name, value in entry.items() if name != "tool_calls"} for entry in fact.data])
     except (ValueError, AttributeError) as error:
         raise StoreFormatError(f"the pieces of an answer at position {fact.pos} are damaged: {error}") from error
+
+
+def _ends_pieces(fact: Envelope) -> bool:
+    """Whether pieces of an answer that come later belong to no earlier ones; their numbers may come once more, as behind an undo."""
+    if isinstance(fact.payload, (EntityDeleted, EntityRewound)):
+        return True
+    return isinstance(fact.change, (Put, Dropped)) and gathers(fact.change.component)
 
 
 def _is_appended(change: Change | None, event: MessageAppended) -> bool:

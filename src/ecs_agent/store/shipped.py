@@ -12,7 +12,8 @@ from ecs_agent.core.inbox import InboxComponent, Letter, LetterDelivered, Letter
 from ecs_agent.core.relation import ChildOf
 from ecs_agent.core.supervision import SupervisionComponent
 from ecs_agent.store.events import FactUnsaved, WorldRestored
-from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptInterrupted, AttemptStarted, TurnStarted
+from ecs_agent.store.program_events import ProgramEnded, ProgramStopped
+from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptFailed, AttemptInterrupted, AttemptStarted, TurnStarted
 from ecs_agent.systems.conversation import HistoryReplaced, HistorySealed, InputQueued, MessageAppended
 from ecs_agent.systems.tool_execution import ToolExecutionCompleted, ToolExecutionStarted, ToolOutcomeUnknown
 from ecs_agent.types import (
@@ -67,8 +68,11 @@ EVENTS: Final[tuple[type, ...]] = (
     EntityRewound,
     LetterDelivered,
     LettersReceived,
+    ProgramEnded,
+    ProgramStopped,
     AttemptContinued,
     AttemptDiscarded,
+    AttemptFailed,
     AttemptInterrupted,
     AttemptStarted,
     HistoryReplaced,

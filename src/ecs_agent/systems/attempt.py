@@ -29,7 +29,7 @@ from ecs_agent.core import Entity
 from ecs_agent.systems.conversation import admit, append
 from ecs_agent.systems.ledger import estimate_tokens
 from ecs_agent.systems.meter import characters_in
-from ecs_agent.types import CompletionResult, EntityId, Message, Part, StreamDelta, StreamEndEvent, ToolCall, Usage
+from ecs_agent.types import CompletionResult, EntityId, JsonObject, Message, Part, StreamDelta, StreamEndEvent, ToolCall, Usage
 
 
 class TurnStarted(msgspec.Struct, frozen=True):
@@ -70,6 +70,16 @@ class AttemptDiscarded(msgspec.Struct, frozen=True):
     entity_id: EntityId
     message: Message | None
     usage: Usage | None = None
+
+
+class AttemptFailed(msgspec.Struct, frozen=True):
+    """Asking a model failed, or its answer broke off, or took too long. The attempt ends behind this, at once or when the turn is asked for again.
+
+    `error` is what was raised, as `ecs_agent.providers.error_data.error_to_data` has it: its kind and what it says, without secrets.
+    """
+
+    entity_id: EntityId
+    error: JsonObject
 
 
 class AttemptInterrupted(msgspec.Struct, frozen=True):

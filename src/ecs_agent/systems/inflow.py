@@ -11,8 +11,10 @@ from typing import Any
 from ecs_agent.components import StreamPolicy, StreamStateComponent, TurnComponent
 from ecs_agent.core import Entity, EventKind
 from ecs_agent.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
+from ecs_agent.providers.error_data import error_to_data
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
+from ecs_agent.systems.attempt import AttemptFailed
 from ecs_agent.systems.budget import Budget, LimitReached
 from ecs_agent.systems.continuation import EchoGuard
 from ecs_agent.systems.outside import Outside
@@ -66,10 +68,10 @@ class Inflow:
         except asyncio.CancelledError:
             if self._lost is None or not self._is_cut_by_us():
                 raise
-            self._tell_partial(self._lost)
+            self._tell(self._lost)
             raise self._lost from None
-        except ProviderError as error:
-            self._tell_partial(error)
+        except (Exception, SystemExit) as error:
+            self._tell(error)
             raise
         finally:
             self._is_open = False
@@ -77,11 +79,13 @@ class Inflow:
             if self._cut is not None:
                 self._cut.uncancel()  # the provider swallowed the cancel, which was ours
 
-    def _tell_partial(self, error: LimitReached | ProviderError) -> None:
-        """Say in an error what had arrived, where nobody else could: in earlier attempts, or until we lost patience."""
+    def _tell(self, error: Exception | SystemExit) -> None:
+        """Say in the log what failed, and in an error what had arrived where nobody else could: in earlier attempts, or until we lost patience."""
         self._me.write()
         if isinstance(error, ProviderError) and (self._state.prefix or error is self._lost):
             error.partial = self._state.result()
+        if not isinstance(error, LimitReached):
+            self._me.emit(AttemptFailed(self._me.id, error_to_data(error)), EventKind.INPUT)
 
     async def _in_time(self, answer: Coroutine[Any, Any, CompletionResult]) -> CompletionResult:
         task = asyncio.current_task()

@@ -24,9 +24,9 @@ from ecs_agent.components import (
 from ecs_agent.core import Entity, Read, World, system
 from ecs_agent.errors import ProviderExhaustedError
 from ecs_agent.logging import get_logger
-from ecs_agent.providers.calling import ask
 from ecs_agent.providers.protocol import RequestOptions
 from ecs_agent.systems.conversation import sealed
+from ecs_agent.systems.outside import Outside
 from ecs_agent.systems.planning import PlanReview
 from ecs_agent.systems.reasoning import visible
 from ecs_agent.types import JsonObject, Message, PlanRevisedEvent, Usage
@@ -92,7 +92,8 @@ class ReplanningSystem:
         question = _question(plan, plan.revise or "a tool failed")
         shown = visible(sealed(conversation.messages), prompt.content if prompt else llm.system_prompt)
         try:
-            result = await ask(llm.provider, [*shown, Message("user", question)], _options(llm, chosen))
+            outside, turn = me.resource(Outside, Outside), me.get(TurnComponent) or TurnComponent()
+            result = await outside.ask(me.id, turn, llm.provider, [*shown, Message("user", question)], _options(llm, chosen))
         except ProviderExhaustedError:
             me.add(TerminalComponent("provider_exhausted"))
             return

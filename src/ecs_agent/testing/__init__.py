@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ecs_agent.testing.fault_plan import FaultPlan
     from ecs_agent.testing.laws import BrokenLawError, Law
     from ecs_agent.testing.outcome import Outcome, expected_outcome
+    from ecs_agent.testing.replay_loop import ReplayLoop
     from ecs_agent.testing.reply import Reply, chat_reply, chunk, error_reply, json_reply
     from ecs_agent.testing.script_draw import random_script
     from ecs_agent.testing.script_reply import scripted_reply
@@ -32,6 +33,7 @@ _HOME = {
     "LoopbackServer": "server",
     "Outcome": "outcome",
     "Received": "answers",
+    "ReplayLoop": "replay_loop",
     "Reply": "reply",
     "ScriptedTransport": "transport",
     "ShufflingLoop": "shuffling_loop",
@@ -60,6 +62,7 @@ __all__ = [
     "LoopbackServer",
     "Outcome",
     "Received",
+    "ReplayLoop",
     "Reply",
     "ScriptedTransport",
     "ShufflingLoop",
