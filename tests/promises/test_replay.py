@@ -36,7 +36,6 @@ ROOT = Path(__file__).parents[2]
 AGENTS = 50
 
 
-
 def crew(agents: int = AGENTS, *, prompts: dict[int, str] | None = None) -> Main:
     """Fifty that talk and call a tool, each at its own pace."""
 
