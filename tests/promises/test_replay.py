@@ -32,6 +32,8 @@ from ecs_agent.store.divergence import hash_of
 from ecs_agent.systems import CollaborationSystem, PlanningSystem, UserInputSystem, send_message_tool
 from ecs_agent.tools import tool_table
 
+pytestmark = pytest.mark.no_cover  # the same lines thousands of times
+
 ROOT = Path(__file__).parents[2]
 AGENTS = 50
 

@@ -26,6 +26,8 @@ from ecs_agent.errors import ConfigurationError, ProviderConnectionError
 from ecs_agent.streaming.json_edge import is_object
 
 CHILD = Path(__file__).with_name("_local_child.py")
+LAST_WORDS = 2.0
+"""Seconds for the end of what a process that ended has said: its outputs close one after the other."""
 HINTS = {
     "import": "The embedded model needs the package xllamacpp; run `pip install 'ecs-agent[local]'`",
     "model": "The model could not be loaded",
@@ -106,7 +108,8 @@ class LocalServer:
         self._process = process
         self._finalizer = weakref.finalize(self, _end, process)
         words: deque[str] = deque(maxlen=20)
-        threading.Thread(target=_listen, args=(process, words), daemon=True).start()
+        listener = threading.Thread(target=_listen, args=(process, words), daemon=True)
+        listener.start()
         settings = {
             "model": str(options.model),
             "name": options.name,
@@ -119,7 +122,7 @@ class LocalServer:
         patience = threading.Timer(options.start_timeout, process.kill)
         patience.start()
         try:
-            self._url = self._first_words(process, settings, words)
+            self._url = self._first_words(process, settings, listener, words)
             self._wait_until_healthy(time.monotonic() + options.start_timeout)
         except BaseException:
             self.stop()
@@ -127,7 +130,7 @@ class LocalServer:
         finally:
             patience.cancel()
 
-    def _first_words(self, process: subprocess.Popen[bytes], settings: dict[str, Any], words: deque[str]) -> str:
+    def _first_words(self, process: subprocess.Popen[bytes], settings: dict[str, Any], listener: threading.Thread, words: deque[str]) -> str:
         if process.stdin is None or process.stdout is None:
             raise ProviderConnectionError("the model process has no pipes")
         try:
@@ -139,6 +142,7 @@ class LocalServer:
         answer = heard if is_object(heard) else {}
         if "url" in answer:
             return str(answer["url"])
+        listener.join(LAST_WORDS)
         said = answer.get("message") or " ".join(words) or "it said nothing"
         if answer.get("error") in HINTS:
             raise ConfigurationError(f"{HINTS[answer['error']]} ({str(said)[-500:]})")

@@ -22,6 +22,7 @@ from ecs_agent.types import StreamDelta
 ATTEMPTS: Final = 4
 """So many templates are learned in vain, one after another, before it is given up."""
 _CONTROL: Final = re.compile(rb"[\x00-\x1f]")
+_BEFORE_TEXT: Final = re.compile(rb'"content"\s*:\s*"')
 _STRING: Final = msgspec.json.Decoder(str)
 _PROBE: Final = "a text that no other field holds"
 
@@ -91,10 +92,11 @@ class TextTemplate:
             return
         self._attempts -= 1
         line = run.lines[run.lines.rfind(b"\n") + 1 :]
-        found = re.search(rb'"content"\s*:\s*"(' + re.escape(text.encode()) + rb')"', line)
-        if found is None:  # it was written with escapes
+        quoted = text.encode() + b'"'
+        start = next((found.end() for found in _BEFORE_TEXT.finditer(line) if line.startswith(quoted, found.end())), None)
+        if start is None:  # it was written with escapes
             return
-        beginning, end = line[: found.start(1)], line[found.end(1) :]
+        beginning, end = line[:start], line[start + len(quoted) - 1 :]
         probe = plain_chunks(Run(beginning + _PROBE.encode() + end, 1))
         if probe and probe[0].choices[0].delta.content == _PROBE:  # else that was the content of something else
             self._field, self._beginning, self._end = run.field, beginning, end
