@@ -98,7 +98,7 @@ def agents(contestants: Sequence[Contestant] = OURS) -> list[Row]:
     others = [crew for crew in OTHER_CREWS if crew.name in names]
     rows = [row for read in (1, READ) for row in deltas([*OUR_CREWS, *others] if read == 1 else OUR_CREWS, read)]
     rows += fairness([CREW_WATCHED, CREW_CONSUMED, *others])
-    return [*rows, *runs([PLAIN, CREW, CREW_STORED], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
+    return [*rows, *runs([PLAIN, CREW], others), *memory([CREW], others), *waiting([PLAIN, CREW, *others])]
 
 
 def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple[int, int]] = STREAMS, rounds: int = 3) -> list[Row]:
@@ -108,21 +108,19 @@ def deltas(contestants: Sequence[Contestant], read: int, streams: Sequence[tuple
     for count, each in streams:
         scores = compete(Plan(count, each, read), contestants, rounds)
         rows += rows_of(scores, f"a delta of {_agents(count)}: {how}", "µs CPU/delta", _added)
-    return [*rows, *_journal(rows, streams, how), *_growth(rows, contestants, streams, how)]
+    return [*rows, *_growth(rows, contestants, streams, how)]
 
 
-def _journal(rows: Sequence[Row], streams: Sequence[tuple[int, int]], how: str) -> list[Row]:
-    """What storing a delta costs: with a journal less without one."""
-    found: list[Row] = []
-    for count, _ in streams:
+def journal(count: int = 1_000, each: int = 200, counts: Sequence[int] = (1_000, 10_000), rounds: int = 3) -> list[Row]:
+    """What a journal adds to a delta, and a run with a tool call in a world that has one."""
+    rows: list[Row] = []
+    for read, how in ((1, ONE_BY_ONE), (READ, AT_ONCE)):
         name = f"a delta of {_agents(count)}: {how}"
-        without, stored = (next((row for row in rows if row.name == name and row.who == who.name), None) for who in (CREW, CREW_STORED))
-        if without is None or stored is None:
-            continue
+        without, stored = rows_of(compete(Plan(count, each, read), [CREW, CREW_STORED], rounds), name, "µs CPU/delta", _added)
         added = stored.value - without.value if stored.value is not None and without.value is not None else None
         notes = ", ".join(dict.fromkeys([row.note for row in (without, stored) if row.note]))
-        found.append(Row(f"a journal adds to {name}", added, stored.unit, who=CREW_STORED.name, note=notes))
-    return found
+        rows += [stored, Row(f"a journal adds to {name}", added, stored.unit, who=CREW_STORED.name, note=notes)]
+    return [*rows, *[row for row in runs([PLAIN, CREW_STORED], [], counts, rounds) if row.who == CREW_STORED.name]]
 
 
 def _growth(rows: Sequence[Row], contestants: Sequence[Contestant], streams: Sequence[tuple[int, int]], how: str) -> list[Row]:

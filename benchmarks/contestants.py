@@ -80,7 +80,7 @@ CREW_CONSUMED = Contestant("ecs_agent, a consumer each", "benchmarks.ours_crew_c
 CREW_STORED = Contestant("ecs_agent, a journal", "benchmarks.ours_crew_stored")
 MSGSPEC = Contestant("msgspec", "benchmarks.saving")
 """The floor of a world in a file: as many objects with the same texts."""
-OUR_CREWS = (CREW, CREW_WATCHED, CREW_CONSUMED, CREW_STORED)
+OUR_CREWS = (CREW, CREW_WATCHED, CREW_CONSUMED)
 OTHER_CREWS = tuple([replace(peer, module=f"{peer.module}_crew") for peer in OTHERS if (ROOT / f"{peer.module.replace('.', '/')}_crew.py").exists()])
 """Those of the others that have agents, or what agents are made of."""
 

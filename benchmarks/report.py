@@ -17,7 +17,7 @@ from benchmarks.server import ROOT
 PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "benchmarks.svg"
 COMPARED = ("one_stream", "packets", "many_streams", "paced_streams", "memory")
-OWN = ("ticks", "queries", "idle", "collector")
+OWN = ("ticks", "queries", "idle", "collector", "journal")
 KNOWN = (*COMPARED, "agents", "saving", *OWN, "importing")
 """What is shown; results may hold groups that are no longer measured."""
 
@@ -76,7 +76,7 @@ HOW_AGENTS = """## How agents were measured
 
 HOW_SAVING = """## How saved worlds were measured
 
-* Among the agents, *a journal* is a World in a file, as `open_world` makes it by default: every delta is a fact of its own in sqlite, and the run
+* *A journal* is a World of agents in a file, as `open_world` makes it by default: every delta is a fact of its own in sqlite, and the run
   ends when all is committed. The time of the thread that writes is in its figures. What *a journal adds* is its figure less that of *ecs_agent*.
 * *Save* and *load* are `WorldSerializer.save` and `.load` of a World whose agents hold a conversation each: to a file, and back to a World.
   *msgspec* is the floor: the same texts in as many objects, typed, encoded into one JSON file and decoded from it. Figures are the least of seven.
@@ -122,7 +122,7 @@ def page(found: Results) -> str:
     imports = found.rows.get("importing", [])
     sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else [])]
     sections += [*([_agents(agents)] if agents else []), *([_saving(saving)] if saving else []), _own(found)]
-    hows = [HOW, *([HOW_AGENTS] if agents else []), *([HOW_SAVING] if saving else [])]
+    hows = [HOW, *([HOW_AGENTS] if agents else []), *([HOW_SAVING] if saving or found.rows.get("journal") else [])]
     return "\n".join([*sections, *hows, AGAIN, _versions(found)])
 
 
@@ -202,8 +202,13 @@ def _saving(rows: Sequence[Row]) -> str:
 
 def _own(found: Results) -> str:
     rows = [row for group in OWN for row in found.rows.get(group, ())] + [row for row in found.rows.get("importing", ()) if row.who == PROVIDER.name]
-    lines = [f"| {row.name} | {figure(row.value) if row.value is not None else '-'} {row.unit} |" for row in rows]
+    lines = [f"| {row.name}{_whose(row)} | {figure(row.value) if row.value is not None else '-'} {row.unit} |" for row in rows]
     return _section("## Without a socket\n\nThe kernel and the import, for this package alone.", ("what", "measured"), lines)
+
+
+def _whose(row: Row) -> str:
+    """Which way of using this package it is about, where the row does not say so."""
+    return "" if row.who == PROVIDER.name or row.name.startswith("a journal") else row.who.removeprefix(PROVIDER.name)
 
 
 def _versions(found: Results) -> str:
