@@ -128,8 +128,8 @@ def page(found: Results) -> str:
 
 def _earlier(found: Results) -> str:
     """Which groups are of another day."""
-    days = sorted({*found.dates.values()})
-    told = [f"{', '.join([f'`{group}`' for group, date in found.dates.items() if date == day])} on {day}" for day in days]
+    dates = {group: date for group, date in found.dates.items() if group in KNOWN}
+    told = [f"{', '.join([f'`{group}`' for group, date in dates.items() if date == day])} on {day}" for day in sorted({*dates.values()})]
     return f"Not measured again since: {'; '.join(told)}.\n\n" if told else ""
 
 
