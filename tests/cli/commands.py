@@ -49,7 +49,12 @@ async def start(*words: str, env: Mapping[str, str] | None = None) -> asyncio.su
     """Begin a command with pipes at all ends."""
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", "ecs_agent.cli", *words)
-    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(env))
+    return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment(env), preexec_fn=_hear_interrupts)
+
+
+def _hear_interrupts() -> None:
+    """As in a terminal: a shell lets what it runs in the background ignore Ctrl-C, and so would all that these tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 async def finish(process: asyncio.subprocess.Process, written: str = "") -> Done:
