@@ -75,12 +75,16 @@ async def test_it_follows_one_that_is_being_written(tmp_path: Path) -> None:
     async with open_world(store) as world:
         await _say(world, "first")
         process = await start("log", str(store), "--type", "MessageAppended", "--follow")
-        assert process.stdout is not None
-        assert b'"first"' in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-        await _say(world, "second")
-        assert b'"second"' in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
-    process.send_signal(signal.SIGINT)
-    done = await finish(process)
+        try:
+            assert process.stdout is not None
+            assert b'"first"' in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+            await _say(world, "second")
+            assert b'"second"' in await asyncio.wait_for(process.stdout.readline(), PATIENCE)
+            process.send_signal(signal.SIGINT)
+            done = await finish(process)
+        finally:
+            if process.returncode is None:
+                process.kill()  # it would follow for ever
     assert (done.code, done.err) == (130, "")
 
 

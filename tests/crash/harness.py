@@ -224,7 +224,7 @@ def _examined(store: str, seed: int, told: Told, folder: Path) -> tuple[Transcri
         problems += completed_problems(told.completed, transcripts)
         problems += _safe_problems(world, told)
     finally:
-        log.abandon()
+        log.close()
     return transcripts, problems
 
 

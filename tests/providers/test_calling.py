@@ -98,3 +98,14 @@ async def test_only_what_is_set_and_taken_is_passed_and_the_rest_is_named_once()
 async def test_what_is_no_answer_is_named() -> None:
     with pytest.raises(TypeError, match=r"Whole\.complete returned str"):
         await open_stream(Whole("text"), HI, {})
+
+
+async def test_none_lifts_a_limit_of_time_where_there_is_one_and_says_nothing_elsewhere() -> None:
+    class Plain:
+        async def complete(self, messages: Sequence[Message], stream: bool = False, temperature: float = 1.0) -> CompletionResult:
+            return CompletionResult(Message("assistant", f"at {temperature}"))
+
+    timed = FakeProvider(["fine"], delay=0)
+    await ask(timed, HI, {"read_timeout": None, "temperature": None})
+    assert timed.calls[0].options == {"read_timeout": None}
+    assert (await ask(Plain(), HI, {"read_timeout": None, "temperature": None})).message.content == "at 1.0"

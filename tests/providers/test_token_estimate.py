@@ -15,7 +15,6 @@ from ecs_agent.providers.token_estimate import (
     estimate_text,
     tokens_in_characters,
 )
-from ecs_agent.systems import ledger
 from ecs_agent.types import (
     AudioPart,
     CitationPart,
@@ -119,5 +118,4 @@ def test_a_usage_of_ours_says_that_it_is_estimated() -> None:
 
 def test_a_stream_of_which_only_the_length_is_known_is_counted_by_the_same_rule_everywhere() -> None:
     assert [tokens_in_characters(count) for count in (0, 1, 4, 5)] == [0, 1, 1, 2]
-    assert ledger.estimate_tokens is tokens_in_characters
     assert estimate_text("word " * 400) == tokens_in_characters(2000)

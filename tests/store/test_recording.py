@@ -111,7 +111,7 @@ class TestTheSession:
             spawn_agent(world, FakeProvider(["…"]))
             await world.commit()
             assert isinstance(world.log, History)
-            world.log.abandon()  # as by the end of its process
+            world.log.close()  # as by the end of its process
             return engine
 
         assert not Recording(run(left)).session().is_complete

@@ -323,7 +323,7 @@ class TestRecordingsThatWereCutOff:
             running = asyncio.ensure_future(crew()(world))
             await asyncio.sleep(seconds)
             assert isinstance(world.log, History)
-            world.log.abandon()  # nothing gets into the store any more
+            world.log.close()  # nothing gets into the store any more
             await running
             return engine
 

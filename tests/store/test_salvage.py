@@ -190,3 +190,17 @@ def test_a_codec_that_cannot_even_write_what_is_missing_is_an_error_of_its_own()
 
     with pytest.raises(KeyError):
         Salvage(encode).encode([fact(0)])
+
+
+def test_who_has_nothing_to_do_with_it_is_not_tried_by_himself() -> None:
+    written = Written()
+    salvage = Salvage(written)
+    salvage.encode([fact(1, changed=change(Note, BAD, whole=True))])
+    written.calls = 0
+    others = [fact(number, entity=2, changed=change(Other, "fine", whole=True)) for number in range(2, 50)]
+    salvage.encode(others)
+    assert (written.calls, written.entries) == (1, others)
+    written.calls = 0
+    salvage.encode([*others, fact(50, changed=change(Note, "mended", whole=True))])
+    assert written.calls == 2
+    assert salvage.unsaved == {}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.components.limits import LimitsComponent
-from ecs_agent.systems.ledger import Ledger, Spent, estimate_tokens
+from ecs_agent.systems.ledger import Ledger, Spent
 from ecs_agent.types import EntityId
 
 ROOT, CHILD, GRANDCHILD, OTHER = EntityId(1), EntityId(2), EntityId(3), EntityId(4)
@@ -122,11 +122,6 @@ def test_whoever_is_gone_spends_nothing_more_and_what_it_spent_stays() -> None:
     assert ledger.spent(ROOT, tree=True) == Spent()
     ledger.spend(CHILD, tokens=1)
     assert ledger.spent(CHILD) == Spent(1)
-
-
-@pytest.mark.parametrize(("characters", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (400, 100)])
-def test_an_estimate_is_a_quarter_of_the_characters_rounded_up(characters: int, tokens: int) -> None:
-    assert estimate_tokens(characters) == tokens
 
 
 class TestExceeded:

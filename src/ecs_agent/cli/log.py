@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -72,29 +72,17 @@ def log(path: str, wanted: Wanted, *, as_json: bool = False, follow: bool = Fals
             if not wanted.has(fact):
                 continue
             if as_json:
-                write_line(cast("JsonObject", msgspec.to_builtins(_Line(*msgspec.structs.astuple(fact)[:-1]))), sys.stdout)
+                write_line(_line(fact), sys.stdout)
             else:
                 _show(fact, start, screen)
     return ExitCode.OK
 
 
-class _Line(msgspec.Struct):
-    """A fact with the names of its fields."""
-
-    pos: int
-    count: int
-    entity: int | None
-    seq: int
-    run: int
-    turn: int
-    attempt: int
-    parent: int | None
-    kind: str
-    type: str
-    version: int
-    time: int
-    data: Any
-    change: Any
+def _line(fact: FactData) -> JsonObject:
+    """A fact with the names of its fields; those of a segment it has none of, as it was taken apart."""
+    line = msgspec.structs.asdict(fact)
+    del line["places"]
+    return line
 
 
 def _facts(recording: Recording, wanted: Wanted, *, follow: bool) -> Iterator[FactData]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable
-from typing import Self
 
+from ecs_agent.cli.interrupts import Interrupts
 from ecs_agent.cli.program import Program
 from ecs_agent.cli.sanitize import one_line
 from ecs_agent.core import World
@@ -24,7 +23,7 @@ _STOPPING = "stopping: the agents finish what they are at; Ctrl-C again ends it 
 class RunningProgram:
     """A program that runs, and Ctrl-C: once lets the agents finish the step in hand, then everything ends; twice ends it at once.
 
-    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C ends it at once.
+    Where it is not heard (`Interrupts`), the first Ctrl-C ends it at once.
 
     Args:
         program: what runs.
@@ -52,26 +51,13 @@ class RunningProgram:
 
     async def to_the_end(self) -> None:
         """Wait until it is over, however it ends."""
-        with self:
+        with Interrupts(self._press):
             try:
                 await asyncio.wait(self._tasks[:1])
             finally:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.wait(self._tasks)
-
-    def __enter__(self) -> Self:
-        try:
-            self._loop.add_signal_handler(signal.SIGINT, self._press)
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # not on this platform, or not in this thread
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        try:
-            self._loop.remove_signal_handler(signal.SIGINT)
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # likewise
 
     def _press(self) -> None:
         self._presses += 1

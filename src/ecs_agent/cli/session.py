@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Callable
-from typing import Self
 
 from ecs_agent import Agent, RunCompleted, World, spawn_agent
 from ecs_agent.agent import AgentEvent
+from ecs_agent.cli.interrupts import Interrupts
 from ecs_agent.cli.options import Settings
 from ecs_agent.core.run_sync import loop_factory
 from ecs_agent.providers.protocol import LLMProvider
@@ -84,31 +83,18 @@ class Session:
             return await run.result()
 
 
-class _CtrlC:
+class _CtrlC(Interrupts):
     """While it is entered, Ctrl-C stops the agent, and pressed again it cancels the task that entered.
 
-    Where the event loop cannot handle signals (Windows), asyncio's own handling stays: the first Ctrl-C cancels the task, which ends the run,
-    and the second one raises KeyboardInterrupt. What was said is kept in any case.
+    Where it is not heard (`Interrupts`), asyncio's own handling stays: the first Ctrl-C cancels the task, which ends the run, and the second one
+    raises KeyboardInterrupt. What was said is kept in any case.
     """
 
     def __init__(self, agent: Agent) -> None:
+        super().__init__(self._press)
         self._agent = agent
         self._task = asyncio.current_task()
-        self._loop = asyncio.get_running_loop()
-        self._handling = False
         self._pressed = False
-
-    def __enter__(self) -> Self:
-        try:
-            self._loop.add_signal_handler(signal.SIGINT, self._press)
-            self._handling = True
-        except (NotImplementedError, RuntimeError, ValueError):
-            pass  # not on this platform, or not in this thread
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._handling:
-            self._loop.remove_signal_handler(signal.SIGINT)
 
     def cancelled(self) -> RunCompleted | None:
         """What it means that the task was cancelled: None if it was the second Ctrl-C, a stopped run if it was the first one.
@@ -118,7 +104,7 @@ class _CtrlC:
         """
         if self._pressed:
             return None
-        if self._handling or self._task is None:
+        if self.are_heard or self._task is None:
             raise asyncio.CancelledError
         self._task.uncancel()
         return RunCompleted("interrupted", _STOPPED, "", None, 0)

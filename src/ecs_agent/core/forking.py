@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -25,7 +25,6 @@ OnFork: TypeAlias = Literal["continue", "restart", "interrupted"]
 class EntityForked(msgspec.Struct, frozen=True):
     """An entity came to be as a copy of another, as that one was behind its fact number `seq`."""
 
-    version: ClassVar[int] = 1
     entity_id: EntityId
     source: EntityId
     seq: int
@@ -34,7 +33,6 @@ class EntityForked(msgspec.Struct, frozen=True):
 class EntityRewound(msgspec.Struct, frozen=True):
     """An entity was brought back to what it was behind its fact number `to_seq`. What happened since is still in the log."""
 
-    version: ClassVar[int] = 1
     entity_id: EntityId
     to_seq: int
 

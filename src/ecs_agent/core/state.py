@@ -211,10 +211,8 @@ class State:
         if self.log.keeps_changes:
             if growth is not None and tail is not None:
                 change = appended(component_type, growth[0], after, tail)
-            elif gathers(component_type) or (
-                is_told and is_deep(component_type, after)
-            ):  # by comparing what it took in is told twice, what is deep not at all
-                change = put(component_type, snapshot(component))
+            elif gathers(component_type) or (is_told and is_deep(component_type, after)):
+                change = put(component_type, snapshot(component))  # comparing would tell once more what it took in, and miss what is deep
             else:
                 change = edited(component_type, before, after)
         self.record(row, event if event is not None else ComponentChanged(row.id, component), kind, change)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from ecs_agent.core.tasks import resumed
-from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
@@ -63,12 +63,16 @@ def as_stream(answer: object, provider: object) -> CompletionStream:
 
 
 def accepted(provider: ProviderLike, options: RequestOptions) -> RequestOptions:
-    """The options that are set and that a provider takes; it is warned once about each name it does not take."""
-    given = {name: value for name, value in options.items() if value is not None}
+    """The options that are set and that a provider takes; it is warned once about each name it does not take.
+
+    None is not set, but for a limit of time, which it lifts where the provider has one.
+    """
+    given = {name: value for name, value in options.items() if value is not None or name in TIME_LIMITS}
     names = _parameter_names(getattr(type(provider), "complete", None) or provider.complete) if given else None
     if names is not None:
         for name in [name for name in given if name not in names]:
-            warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
+            if given[name] is not None:
+                warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
             del given[name]
     return cast("RequestOptions", given)
 

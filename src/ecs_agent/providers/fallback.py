@@ -17,11 +17,12 @@ from typing import Final, Literal, TypeVar, Unpack, overload
 
 from ecs_agent.errors import ErrorKind, ProviderError
 from ecs_agent.logging import get_logger
+from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of, common
 from ecs_agent.providers.error_data import LEAVES
 from ecs_agent.providers.http_stream import check_seconds
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
-from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of, whole_of
+from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
@@ -110,16 +111,17 @@ class FallbackProvider:
         """
         round_ = Round(self, self._time())
         if not stream:
-            result = await round_.first(lambda place: whole_of(self.providers[place], messages, self._options(place, options)))
+            result = await round_.first(lambda place: ask(self.providers[place], messages, self._options(place, options)))
             self.note_answered(round_.place)
             return result
         loop = asyncio.get_running_loop()
         started = loop.time()
 
-        async def ask(place: int) -> CompletionStream:
+        async def ask_for_stream(place: int) -> CompletionStream:
             return await stream_of(self.providers[place], messages, self._options(place, options))
 
-        return CompletionStream(_Source(self, round_, ask, await round_.first(ask)), started=started, clock=loop.time)
+        first = await round_.first(ask_for_stream)
+        return CompletionStream(_Source(self, round_, ask_for_stream, first), started=started, clock=loop.time)
 
     def _options(self, place: int, options: RequestOptions) -> RequestOptions:
         if not place or "model" not in options:

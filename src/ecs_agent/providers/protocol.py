@@ -51,6 +51,8 @@ class RequestOptions(ModelOptions, total=False):
 
 
 KNOWN_OPTIONS: Final = frozenset(RequestOptions.__optional_keys__)
+TIME_LIMITS: Final = frozenset({"read_timeout", "first_delta_timeout", "total_timeout"})
+"""Options of which None says something: that there is no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,22 +7,26 @@ of those that came only the ones that decoding needs, and nothing that looks lik
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, Self, Unpack, overload
+from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.http import default_transport
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.request_data import http_request_to_data, request_to_data, scrubbed, secrets_in
-from ecs_agent.providers.take import CallTake, ExchangeTake
+from ecs_agent.providers.take import ExchangeTake, Take
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
-from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of, whole_of
+from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message, StreamDelta
+from ecs_agent.types import CompletionResult, Message
+
+D = TypeVar("D")
+D_co = TypeVar("D_co", covariant=True)
 
 KEPT_HEADERS: Final = frozenset(
     {
@@ -92,7 +96,7 @@ class RecordingProvider:
         take = self.cassette.open_call(self.name, asked, secrets_in(options.get("extra_headers") or {}), loop.time)
         try:
             if not stream:
-                result = await whole_of(self.provider, messages, options)
+                result = await ask(self.provider, messages, options)
                 take.whole(result)
                 return result
             answer = await stream_of(self.provider, messages, options)
@@ -106,7 +110,7 @@ class RecordingProvider:
             take.leave()
             raise
         take.accepted()
-        return CompletionStream(_RecordedDeltas(answer, take), started=started, clock=loop.time)
+        return CompletionStream(_Recorded(answer, take), started=started, clock=loop.time)
 
     async def aclose(self) -> None:
         """Close the wrapped provider, and a cassette that was given as a path.
@@ -130,25 +134,35 @@ class RecordingProvider:
         return f"RecordingProvider({self.provider!r})"
 
 
-class _RecordedDeltas:
-    """The deltas of another stream, which are written down as they are read."""
+class _Reads(Protocol[D_co]):
+    """An answer, or a response, as it arrives."""
 
-    def __init__(self, answer: CompletionStream, take: CallTake) -> None:
+    def read(self) -> Coroutine[Any, Any, D_co]: ...
+
+    async def aclose(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class _Recorded(Generic[D]):
+    """What arrives, written down as it is read."""
+
+    def __init__(self, answer: _Reads[D], take: Take[D]) -> None:
         self._answer = answer
         self._take = take
 
-    async def read(self) -> Sequence[StreamDelta]:
-        """The deltas of the next read; empty at the end."""
+    async def read(self) -> D:
+        """What has arrived; empty at the end."""
         try:
-            deltas = await self._answer.read()
+            data = await self._answer.read()
         except Exception as error:
             self._take.fail(error)
             raise
-        if deltas:
-            self._take.deltas(deltas)
+        if data:
+            self._take.note(data)
         else:
             self._take.complete()
-        return deltas
+        return data
 
     async def aclose(self) -> None:
         """Leave."""
@@ -214,34 +228,10 @@ def _kept(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
     return kept
 
 
-class _RecordedResponse:
+class _RecordedResponse(_Recorded[bytes]):
     """A response whose bytes are written down as they are read."""
 
     def __init__(self, response: TransportResponse, take: ExchangeTake) -> None:
-        self._response = response
-        self._take = take
+        super().__init__(response, take)
         self.status = response.status
         self.headers = response.headers
-
-    async def read(self) -> bytes:
-        """The bytes that have arrived; empty at the end."""
-        try:
-            data = await self._response.read()
-        except Exception as error:
-            self._take.fail(error)
-            raise
-        if data:
-            self._take.note(data)
-        else:
-            self._take.complete()
-        return data
-
-    async def aclose(self) -> None:
-        """Leave."""
-        self._take.leave()
-        await self._response.aclose()
-
-    def abort(self) -> None:
-        """Leave, without awaiting."""
-        self._take.leave()
-        self._response.abort()

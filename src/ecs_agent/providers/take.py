@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from ecs_agent.providers.result_data import result_to_data
 from ecs_agent.streaming.delta_data import DeltaWriter
 from ecs_agent.types import CompletionResult, JsonObject, StreamDelta
 
-D = TypeVar("D")
+D_contra = TypeVar("D_contra", contravariant=True)
 
 
 class Tape(Protocol):
@@ -29,7 +30,7 @@ class Tape(Protocol):
         ...
 
 
-class Take(Generic[D]):
+class Take(ABC, Generic[D_contra]):
     """Takes notes of a request; once it has ended it takes no more.
 
     Args:
@@ -53,14 +54,17 @@ class Take(Generic[D]):
         self._opened = _rounded(self._start - since)
         self._answered: float | None = None
         self._times: list[float] = []
-        self._read: list[D] = []
+        self._read: list[Any] = []
         self._over = False
 
     def _now(self) -> float:
         return _rounded(self._clock() - self._start)
 
-    def note(self, data: D) -> None:
+    @abstractmethod
+    def note(self, data: D_contra) -> None:
         """This was read at once."""
+
+    def _keep(self, data: object) -> None:
         if not self._over:
             self._times.append(self._now())
             self._read.append(data)
@@ -99,11 +103,12 @@ class Take(Generic[D]):
         }
         self._tape.finish(self, self._recording(told, error))
 
+    @abstractmethod
     def _recording(self, told: JsonObject, error: Exception | None) -> Call | Exchange:
-        raise NotImplementedError
+        """What is kept of it."""
 
 
-class CallTake(Take[list[JsonObject]]):
+class CallTake(Take[Sequence[StreamDelta]]):
     """The recording of a request to a provider."""
 
     def __init__(
@@ -119,11 +124,11 @@ class CallTake(Take[list[JsonObject]]):
         """The provider accepted the request; its stream follows."""
         self._answered = self._now()
 
-    def deltas(self, deltas: Sequence[StreamDelta]) -> None:
+    def note(self, data: Sequence[StreamDelta]) -> None:
         """These were read at once."""
-        self._whole = self._whole or deltas[-1].final
+        self._whole = self._whole or data[-1].final
         try:
-            self.note(self._writer.write(deltas))
+            self._keep(self._writer.write(data))
         except (TypeError, ValueError) as error:
             self._tape.spoil(error)
 
@@ -158,6 +163,10 @@ class ExchangeTake(Take[bytes]):
 
     _status: int | None = None
     _headers: Mapping[str, str] = {}
+
+    def note(self, data: bytes) -> None:
+        """These were read at once."""
+        self._keep(data)
 
     def accepted(self, status: int, headers: Mapping[str, str]) -> None:
         """The head of the response came."""

@@ -41,8 +41,7 @@ class History(Journal):
         self._state: State | None = None
         self._seed = ""
         self._older: list[tuple[int, str]] = []
-        self._is_over = False
-        self._noted = 0
+        self._written: list[FactData] = []  # what was encoded last
         super().__init__(engine, self._encoded, self._decoded, durability=durability)
 
     # Facts
@@ -51,13 +50,14 @@ class History(Journal):
         with paused_gc():
             facts = self._facts.write(entries)
             data = self._facts.encode(facts)
-        for fact in facts:
-            if fact.pos >= self._noted:  # what holds a fact that is no data is encoded more than once, to find it
-                self._versions.note(fact)
-        self._noted = max(self._noted, entries[-1].pos + entries[-1].count)  # of the batch: a segment stands before facts that its pieces surround
+        self._written = facts
+        return data
+
+    def _framed(self) -> None:
+        for fact in self._written:
+            self._versions.note(fact)
         if self._versions.due and self._state is not None:
             self._snapshot_soon()
-        return data
 
     def _decoded(self, frames: Iterable[Frame]) -> Iterator[Envelope]:
         for epoch, group in groupby(frames, attrgetter("epoch")):
@@ -72,7 +72,7 @@ class History(Journal):
             pass  # outside of a run nothing is in a hurry
 
     def _snapshot(self) -> None:
-        if self._state is not None and not self._is_over and self._versions.due:
+        if self._state is not None and not self._closed and self._versions.due:
             self._take_snapshot(self._state)
 
     def _take_snapshot(self, state: State) -> None:
@@ -90,16 +90,9 @@ class History(Journal):
 
     async def aclose(self) -> None:
         """Write what is left, with a snapshot, so that the world opens at once; and close the engine."""
-        if not self._is_over:
-            if self._state is not None:
-                self._take_snapshot(self._state)
-            self._is_over = True
+        if self._state is not None and not self._closed and not self._is_foreign():
+            self._take_snapshot(self._state)
         await super().aclose()
-
-    def abandon(self) -> None:
-        """Close the engine; nothing has been written."""
-        self._is_over = True
-        self.close()
 
     # What was
 
@@ -190,17 +183,14 @@ class History(Journal):
                 break
             before = data.pos - 1
         for fact in self._stored(data.pos):
-            if fact.entity == entity and fact.seq <= seq < fact.seq + fact.count:
-                data.fold([fact], fact.pos + seq - fact.seq + 1)
-                if entity in data.entities:
-                    return data.row(entity, self._codecs)
-                break
             if (held := data.entities.get(entity)) is not None and held.seq == seq:
-                return data.row(entity, self._codecs)
-            data.fold([fact])
-        if (held := data.entities.get(entity)) is not None and held.seq == seq:
-            return data.row(entity, self._codecs)
-        raise NoHistoryError(f"entity {entity} has no fact number {seq}; its newest is {'unknown' if held is None else held.seq}")
+                break
+            is_wanted = fact.entity == entity and fact.seq <= seq < fact.seq + fact.count
+            data.fold([fact], fact.pos + seq - fact.seq + 1 if is_wanted else None)
+        held = data.entities.get(entity)
+        if held is None or held.seq != seq:
+            raise NoHistoryError(f"entity {entity} has no fact number {seq}; its newest is {'unknown' if held is None else held.seq}")
+        return data.row(entity, self._codecs)
 
     def _data(self, before: int) -> WorldData:
         """The world before the fact at a position."""

@@ -296,7 +296,11 @@ class Journal:
                 self._break_off(f"facts cannot be encoded ({type(error).__name__}: {error})", error)
                 break
             frames.append(Frame(pos, end - pos, self.epoch, part[-1].time, data))
+            self._framed()
         return frames
+
+    def _framed(self) -> None:
+        """What was encoded last is in a frame now; for who follows what is stored. What holds a fact that is no data is encoded more than once."""
 
     def _hand_over(self, job: Job) -> None:
         loop = _running_loop() or (job.waiters[-1].get_loop() if job.waiters else None)

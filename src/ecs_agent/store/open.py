@@ -91,7 +91,7 @@ def open_world(
         if document is not None:
             history.adopt(world.state)
     except BaseException:
-        history.abandon()
+        history.close()
         raise
     for system in systems if systems is not None else ():
         world.register_system(system)

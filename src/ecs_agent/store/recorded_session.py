@@ -172,7 +172,6 @@ class _Open:
     attempt: RecordedAttempt
     reader: DeltaReader = field(default_factory=DeltaReader)
     is_stopped: bool = False
-    is_told: bool = False
 
 
 class _Sorting:
@@ -187,10 +186,8 @@ class _Sorting:
         self._session = session
         self._codecs = codecs
         self._open: dict[int, _Open] = {}
-        self._failing: dict[int, tuple[RecordedAttempt, int]] = {}  # cut just now, and the seq of that fact
+        self._cut: dict[int, tuple[RecordedAttempt, int]] = {}  # just now, and the seq of that fact
         self._edited: dict[int, Moment] = {}  # where changes begin that were found by comparing, with nothing else since
-        self._tells_failures = False
-        self._guessed: list[RecordedAttempt] = []  # whose errors follow from what came after, in recordings that do not tell them
         self._last = -1
 
     def take(self, facts: Iterable[FactData]) -> None:
@@ -201,8 +198,6 @@ class _Sorting:
             else:
                 self._take(fact, fact.entity)
             self._last = fact.pos + fact.count - 1
-        for attempt in self._guessed if self._tells_failures else ():
-            attempt.error = None
 
     def _take_worlds(self, fact: FactData) -> None:
         if fact.type == "ProgramStopped":
@@ -212,8 +207,8 @@ class _Sorting:
 
     def _take(self, fact: FactData, entity: int) -> None:
         change = fact.change
-        if entity in self._failing:
-            self._look_for_error(fact, *self._failing.pop(entity))
+        if entity in self._cut:
+            self._look_for_cancel(fact, *self._cut.pop(entity))
         if change is not None and change[0] == "drop" and change[1] == "StreamStateComponent" and entity in self._open:
             self._stop(self._open[entity], self._edited.get(entity) or _moment(fact))
         if fact.type != "ComponentChanged":
@@ -241,7 +236,6 @@ class _Sorting:
             offset = (fact.time - held.attempt.begun.time) / 1e9
             held.attempt.bursts.append(RecordedBurst(_moment(fact), offset, held.reader.read(fact.data)))
         elif fact.type == "AttemptFailed":
-            self._tells_failures = held.is_told = True
             self._stop(held, _moment(fact))
             held.attempt.error = RecordedError(fact.data["error"])
         elif fact.type in _ENDS:
@@ -267,30 +261,17 @@ class _Sorting:
         if attempt.outcome is AttemptEnd.COMPLETED:
             event: Any = self._codecs.decode_event(fact.type, fact.version, fact.data)
             attempt.result = event.result
-        elif held.is_told:
-            pass
-        elif attempt.outcome is AttemptEnd.INTERRUPTED:
-            self._failing[entity] = attempt, fact.seq
-        else:
-            self._guess(attempt, {"kind": "stream_interrupted", "message": "the answer broke off when this was recorded", "retryable": True})
+        elif attempt.outcome is AttemptEnd.INTERRUPTED and attempt.error is None:
+            self._cut[entity] = attempt, fact.seq
 
-    def _look_for_error(self, fact: FactData, attempt: RecordedAttempt, seq: int) -> None:
-        """An answer that was cut because asking failed is followed at once by what it failed with."""
+    @staticmethod
+    def _look_for_cancel(fact: FactData, attempt: RecordedAttempt, seq: int) -> None:
+        """A provider that cancels the task it is asked in fails likewise, but nobody can tell so at once: its failure follows the cut."""
         match fact.change:
             case ["put", "ErrorComponent", _, {"error": "CancelledError", "kind": None}] if fact.seq == seq + 1:
                 attempt.error = RecordedError({"kind": "other", "type": "CancelledError", "message": ""})
-            case ["put", "ErrorComponent", _, {"kind": None, "error": message}] if fact.seq == seq + 1:
-                self._guess(attempt, {"kind": "other", "type": "RuntimeError", "message": message})
-            case ["put", "ErrorComponent", _, fields] if fact.seq == seq + 1:
-                self._guess(attempt, {"kind": fields["kind"], "message": fields["error"], "retryable": fields["retryable"]})
-            case ["put", "TerminalComponent", _, {"reason": "provider_exhausted"}] if fact.seq == seq + 1:
-                self._guess(attempt, {"kind": "exhausted", "message": "the provider had no answer left when this was recorded"})
             case _:
                 pass
-
-    def _guess(self, attempt: RecordedAttempt, error: JsonObject) -> None:
-        attempt.error = RecordedError(error)
-        self._guessed.append(attempt)
 
 
 def _moment(fact: FactData) -> Moment:

@@ -41,13 +41,21 @@ class Salvage:
         self._encode = encode
 
     def encode(self, entries: Sequence[Entry]) -> bytes:
-        """Entries as bytes, those that are no data replaced."""
-        if not self.unsaved:
-            try:
-                return self._encode(entries)
-            except Exception:  # noqa: BLE001, S110 - whatever it is, it is raised once more by the entry that is to blame
-                pass
-        return self._encode([kept for entry in entries for kept in self._kept(entry)])
+        """Entries as bytes, those that are no data replaced. All are tried one by one only if they fail together."""
+        if self.unsaved:
+            entries = [kept for entry in entries for kept in (self._kept(entry) if self._is_concerned(entry) else (entry,))]
+        try:
+            return self._encode(entries)
+        except Exception:  # noqa: BLE001 - whatever it is, it is raised once more by the entry that is to blame
+            return self._encode([kept for entry in entries for kept in self._kept(entry)])
+
+    def _is_concerned(self, entry: Entry) -> bool:
+        """Whether an entry changes a component that is not saved, or ends its entity."""
+        if isinstance(entry, Burst):
+            return entry.into is not None and (entry.entity, entry.into) in self.unsaved
+        if isinstance(entry.payload, EntityDeleted):
+            return True
+        return entry.change is not None and (entry.entity, entry.change.component) in self.unsaved
 
     def _kept(self, entry: Entry) -> Iterator[Entry]:
         return self._burst(entry) if isinstance(entry, Burst) else iter((self._fact(entry),))

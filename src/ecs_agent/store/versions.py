@@ -43,8 +43,7 @@ class Versions:
     def __init__(self, codecs: Codecs, every: int) -> None:
         self._codecs = codecs
         self._every = every
-        self._changes: dict[tuple[int, str], list[ChangeData]] = {}
-        self._entities: dict[int, None] = {}
+        self._changed: dict[int, dict[str, list[ChangeData]]] = {}  # by entity and tag
         self._facts = 0
         self._stored: dict[int, dict[str, int]] = {}  # how many additions stand behind the last whole version
 
@@ -61,17 +60,16 @@ class Versions:
         self._facts += fact.count
         if fact.entity is None:
             return
-        self._entities[fact.entity] = None
+        components = self._changed.setdefault(fact.entity, {})
         if fact.type == EntityCreated.__name__ and fact.parent is not None:
-            self._entities[fact.parent] = None  # it counts its children
+            self._changed.setdefault(fact.parent, {})  # it counts its children
         elif fact.type == LetterDelivered.__name__ and (sender := fact.data["letter"].get("sender")) is not None:
-            self._entities[sender] = None  # it counts its letters
+            self._changed.setdefault(sender, {})  # it counts its letters
+        elif fact.type == EntityDeleted.__name__:
+            components.clear()
         change = fact.change
-        if fact.type == EntityDeleted.__name__:
-            for key in [key for key in self._changes if key[0] == fact.entity]:
-                del self._changes[key]
-        elif change is not None and change[0] != "none":
-            changes = self._changes.setdefault((fact.entity, change[1]), [])
+        if change is not None and change[0] != "none":
+            changes = components.setdefault(change[1], [])
             if change[0] in ("put", "drop"):
                 changes.clear()
             changes.append(_with_items(fact, change) if change[0] == "add" else change)
@@ -88,18 +86,17 @@ class Versions:
             UnsavableError: a component holds what is no data; nothing has begun anew.
         """
         versions: list[Version] = []
-        for entity in self._entities:
+        for entity, components in self._changed.items():
             row = state.rows.get(EntityId(entity))
             if row is None:
-                gone = [ENTITY, *sorted(self._stored.pop(entity, ()))]
-                versions += [Version(entity, tag, 1, pos, None) for tag in gone]
+                versions += [Version(entity, tag, 1, pos, None) for tag in (ENTITY, *sorted(self._stored.get(entity, ())))]
             else:
                 versions.append(_numbers(row, pos))
-        for (entity, tag), changes in self._changes.items():
-            row = state.rows.get(EntityId(entity))
-            if row is not None:
-                versions.append(self._component(row, tag, changes, pos))
-        self._changes, self._entities, self._facts = {}, {}, 0
+                versions += [self._component(row, tag, changes, pos) for tag, changes in components.items()]
+        for entity in self._changed:
+            if EntityId(entity) not in state.rows:
+                self._stored.pop(entity, None)
+        self._changed, self._facts = {}, 0
         return Snapshot(pos, _counts(state), versions)
 
     def _component(self, row: Row, tag: str, changes: list[ChangeData], pos: int) -> Version:

@@ -26,8 +26,8 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import Entity
+from ecs_agent.providers.token_estimate import tokens_in_characters
 from ecs_agent.systems.conversation import admit, append
-from ecs_agent.systems.ledger import estimate_tokens
 from ecs_agent.systems.meter import characters_in
 from ecs_agent.types import CompletionResult, EntityId, JsonObject, Message, Part, StreamDelta, StreamEndEvent, ToolCall, Usage
 
@@ -194,7 +194,7 @@ def usage_of(state: StreamStateComponent) -> Usage | None:
 
 def estimated(deltas: Sequence[StreamDelta]) -> Usage | None:
     """The usage of an answer of which nobody counted the tokens: what was written, without the prompt."""
-    tokens = estimate_tokens(characters_in(deltas))
+    tokens = tokens_in_characters(characters_in(deltas))
     return Usage(0, tokens, tokens, estimated=True) if tokens else None
 
 

@@ -11,7 +11,8 @@ from ecs_agent.components import LimitsComponent, LLMComponent, PricesComponent,
 from ecs_agent.components.limits import DEFAULT_LIMITS, cost_of
 from ecs_agent.core import Entity
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.systems.ledger import CHARACTERS_A_TOKEN, Ledger
+from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN
+from ecs_agent.systems.ledger import Ledger
 from ecs_agent.systems.meter import StreamMeter, characters_in
 from ecs_agent.types import EntityId, StreamDelta, Usage
 

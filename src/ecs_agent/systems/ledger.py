@@ -3,7 +3,7 @@
 Pure bookkeeping. Each agent has two accounts: its own, and that of its tree, which has its own spending in it and that of all agents below. An
 account is emptied when its agent begins a new run, so what a sub-agent spends counts in the run of its parent in which it was spent.
 
-While a stream runs, nobody but the provider knows its tokens. They are estimated (`estimate_tokens`) and replaced by the provider's count as
+While a stream runs, nobody but the provider knows its tokens. They are estimated (`tokens_in_characters`) and replaced by the provider's count as
 soon as that is there; as long as an estimate is in it, a sum says `estimated`.
 """
 
@@ -14,11 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ecs_agent.components.limits import DEFAULT_LIMITS, LimitsComponent
-from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN
-from ecs_agent.providers.token_estimate import tokens_in_characters as estimate_tokens
 from ecs_agent.types import EntityId
-
-__all__ = ["CHARACTERS_A_TOKEN", "Ledger", "Spent", "estimate_tokens"]
 
 
 @dataclass(frozen=True, slots=True)

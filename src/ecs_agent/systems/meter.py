@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ecs_agent.components.limits import LimitsComponent, PricesComponent, cost_of
-from ecs_agent.systems.ledger import CHARACTERS_A_TOKEN, Ledger, Spent, estimate_tokens
+from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN, tokens_in_characters
+from ecs_agent.systems.ledger import Ledger, Spent
 from ecs_agent.types import EntityId, StreamDelta, Usage
 
 LOOK_EVERY: Final = 32
@@ -79,7 +80,7 @@ class StreamMeter:
         return self._prices.completion / 1_000_000 if self._prices is not None else 0.0
 
     def _count(self) -> None:
-        tokens = estimate_tokens(self._characters)
+        tokens = tokens_in_characters(self._characters)
         more = tokens - self._counted.tokens
         if not more:
             return

@@ -19,7 +19,7 @@ from ecs_agent.components import (
     TurnComponent,
 )
 from ecs_agent.core import EndReason, EntityStats, World
-from ecs_agent.systems.ledger import CHARACTERS_A_TOKEN
+from ecs_agent.providers.token_estimate import CHARACTERS_A_TOKEN
 from ecs_agent.telemetry.agent_phase import AgentPhase, phase_of
 from ecs_agent.telemetry.open_answers import OpenAnswers
 from ecs_agent.types import EntityId, Timing, Usage
