@@ -112,9 +112,9 @@ async def live(life: Life, tell: Callable[[JsonObject], None]) -> None:
     effects = Effects(Path(life.effects), lambda when: death.at(f"{when} effect"))
     engine = MortalEngine(life.store, death, Random(life.seed) if life.seed % 5 < 2 else None)
     async with opened(engine, life.seed, models, effects.add) as world:
-        facts = world.events(policy=EveryDelta(MOST))
-        tell({"opened": world.log.next_pos, "epoch": world.log.epoch})
-        telling = asyncio.ensure_future(_tell_what_is_safe(world, facts, tell, Random(f"{life.seed} {life.number}")))
+        facts, start = world.events(policy=EveryDelta(MOST)), world.log.next_pos
+        tell({"opened": start, "epoch": world.log.epoch})
+        telling = asyncio.ensure_future(_tell_what_is_safe(world, facts, start, tell, Random(f"{life.seed} {life.number}")))
         problems = await play(world, life.seed, lambda *run: tell({"completed": run}))
         telling.cancel()
         for problem in [*problems, *[problem for model in models for problem in model.problems]]:
@@ -122,8 +122,8 @@ async def live(life: Life, tell: Callable[[JsonObject], None]) -> None:
     tell({"finished": True})
 
 
-async def _tell_what_is_safe(world: World, facts: EventStream, tell: Callable[[JsonObject], None], draw: Random) -> None:
-    start, digest, held = world.log.next_pos, hashlib.sha256(), list[Envelope]()
+async def _tell_what_is_safe(world: World, facts: EventStream, start: int, tell: Callable[[JsonObject], None], draw: Random) -> None:
+    digest, held = hashlib.sha256(), list[Envelope]()
     while True:
         said = said_in(world)
         end = await world.commit()
