@@ -52,7 +52,10 @@ class AudioPart:
 
 @dataclass(frozen=True, slots=True)
 class ReasoningPart:
-    """What the model thought before it answered; `opaque` is data of the provider that has to be sent back with it unchanged."""
+    """What the model thought before it answered.
+
+    `opaque` is what has to be sent back with it unchanged, by the wire family that it came from and that alone understands it ("openai-chat").
+    """
 
     tag: ClassVar[str] = "reasoning"
     text: str

@@ -217,7 +217,7 @@ async def test_a_cancel_at_any_moment_in_any_way_releases_everything(seed: int, 
         for at in range(0, len(planned), 25):
             await asyncio.gather(*[cancel(plan) for plan in planned[at : at + 25]])
 
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0
         assert not server.open
         assert asyncio.all_tasks() == before
     took.sort()
@@ -240,11 +240,11 @@ async def test_a_cancel_while_waiting_for_one_of_the_streams_takes_none_away() -
         for task in waiting[50:99]:
             task.cancel()
         stream = await asyncio.wait_for(waiting[99], 2)
-        assert provider._slots.open == 2
+        assert provider._client._slots.open == 2
         assert len(server.conversations) == 3
         await stream.aclose()
         await held[1].aclose()
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0
         await asyncio.wait(waiting)
         assert [task.cancelled() for task in waiting] == [True] * 99 + [False]
 
@@ -277,7 +277,7 @@ async def test_ten_thousand_cancels_under_a_limit_of_ten_leave_the_provider_heal
         await asyncio.gather(*[many(500) for _ in range(20)])
         assert len(server.conversations) == 10_000
         await until(lambda: not server.open)
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0
 
         healthy = True
 
@@ -285,4 +285,4 @@ async def test_ten_thousand_cancels_under_a_limit_of_ten_leave_the_provider_heal
             return "".join([delta.content or "" async for delta in await provider.complete(HI, stream=True)])
 
         assert await asyncio.gather(*[fine() for _ in range(40)]) == [text_of(2)] * 40
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0

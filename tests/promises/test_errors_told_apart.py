@@ -92,7 +92,7 @@ async def failure_of(reply: Reply, *, stream: bool = True, **options: Any) -> Pr
             answer: Any = await provider.complete(HI, stream=stream, model="asked-model", **options)
             async for _ in answer:
                 pass
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0
     error = caught.value
     assert (error.provider, error.model) == ("ours", "asked-model")
     return error

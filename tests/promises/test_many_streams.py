@@ -59,7 +59,7 @@ async def test_five_thousand_streams_through_one_provider() -> None:
             async with asyncio.timeout(150):  # a hidden limit would make the server wait for ever
                 answers = await asyncio.gather(*[ask() for _ in range(STREAMS)])
             assert server.most_open == STREAMS
-            assert provider._slots.open == 0
+            assert provider._client._slots.open == 0
         print(f"\n{STREAMS} streams of {DELTAS} deltas in {time.monotonic() - started:.1f} s")
     assert set(answers) == {(text_of(DELTAS), "stop")}
 

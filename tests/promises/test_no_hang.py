@@ -91,7 +91,7 @@ async def test_a_stream_ends_by_the_limit_that_has_passed(stall: Stall) -> None:
                 await read_all(await provider.complete(HI, stream=True))
         took = loop.time() - started
         await asyncio.wait_for(server.requests[0].closed.wait(), 2)
-        assert provider._slots.open == 0
+        assert provider._client._slots.open == 0
     print(f"\n{took / LIMIT:.2f} of the limit")
     assert LIMIT * 0.95 < took < LIMIT + SLACK
     partial = caught.value.partial

@@ -126,7 +126,7 @@ async def main():
         for _ in range(20):
             await leave(provider)
         await settled(server)
-        assert provider._slots.open == 0, "a stream of the limit is lost"
+        assert provider._client._slots.open == 0, "a stream of the limit is lost"
         print(descriptors() - before, tasks())
 
 asyncio.run(main())
@@ -208,7 +208,7 @@ async def main(number):
             break
         return said_then
 before = descriptors()
-print([asyncio.run(main(number)) for number in range(5)], descriptors() - before, len(provider._transport._sessions) <= 1)
+print([asyncio.run(main(number)) for number in range(5)], descriptors() - before, len(provider._client._transport._sessions) <= 1)
 """,
     "loops that are closed by hand": """
 provider = OpenAIProvider("k", "http://127.0.0.1:1/v1", "m")

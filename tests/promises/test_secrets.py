@@ -212,7 +212,7 @@ async def test_a_success_shows_it_nowhere_either(key: str, watch: Watch) -> None
     async with SocketServer(answers(body)) as server, OpenAIProvider(key, server.base_url, "m", headers={"api-key": key}) as provider:
         async with await provider.complete(HI, stream=True) as stream:
             deltas = [delta async for delta in stream]
-        watch.assert_absent(key, deltas=deltas, result=stream.result(), stream=stream, provider=provider, settings=provider._settings)
+        watch.assert_absent(key, deltas=deltas, result=stream.result(), stream=stream, provider=provider, settings=provider._client.settings)
 
 
 @pytest.mark.parametrize("case", ["401", "429 in headers", "an error in the stream", "an event that is not JSON", "a wrong status"])

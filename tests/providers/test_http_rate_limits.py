@@ -164,8 +164,8 @@ def test_one_that_is_cancelled_in_the_line_or_on_its_way_leaves_nothing_behind()
         asking[0].cancel()  # on its way, and silent
         assert await asking[2] == "fine"
         assert wire.times == [0.0, 5.0, 5.5]
-        assert wire.provider._slots.open == 0
-        assert not wire.provider._limiter._on_their_way
+        assert wire.provider._client._slots.open == 0
+        assert not wire.provider._client._limiter._on_their_way
 
     run(main)
 
@@ -175,6 +175,6 @@ def test_an_option_that_cannot_be_written_takes_no_turn() -> None:
         wire = Wire([chat_reply("fine")])
         with pytest.raises(TypeError):
             await wire.provider.complete(HI, stream=True, extra_body={"x": object()})
-        assert not wire.provider._limiter._on_their_way
+        assert not wire.provider._client._limiter._on_their_way
 
     run(main)

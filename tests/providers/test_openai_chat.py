@@ -15,7 +15,8 @@ from tests.providers.wire import decode, written
 
 from ecs_agent.errors import MalformedResponseError, ProviderError, RateLimitError, ServerError, StreamInterruptedError
 from ecs_agent.providers import openai_chat
-from ecs_agent.providers.openai_chat import MAX_BODY, ChatDecoder
+from ecs_agent.providers.body_decoder import MAX_BODY
+from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.streaming import DecoderPhase
 from ecs_agent.types import JsonObject, Message, StreamDelta, ToolCallFragment, Usage
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ecs_agent.providers.call_log import CallLog
 from ecs_agent.providers.openai_chat_calls import CallSlots
 from ecs_agent.types import FinishReason, ToolCall, ToolCallFragment
 
@@ -18,42 +19,42 @@ def piece(arguments: Any = None, **fields: Any) -> dict[str, Any]:
 
 def calls_of(*pieces: Any, finish: FinishReason = "tool_calls") -> list[tuple[str, str, Any]]:
     """Id, name and arguments of the calls that these pieces make, one a delta."""
-    slots = CallSlots("made_{}".format)
+    slots = CallSlots(CallLog("made_{}".format))
     for each in pieces:
         slots.add([each])
-    slots.rest()
-    final = slots.final(finish) or []
-    assert len(final) == len(slots)
+    slots.log.rest()
+    final = slots.log.final(finish) or []
+    assert len(final) == len(slots.log)
     return [(call.id, call.name, call.raw_arguments if call.arguments_error is not None else call.arguments) for call in final]
 
 
 class TestAFragment:
     def test_it_holds_what_is_new(self) -> None:
-        slots = CallSlots("made_{}".format)
+        slots = CallSlots(CallLog("made_{}".format))
         assert slots.add([piece('{"a":', index=3, id="c1", type="function", name="f")]) == (ToolCallFragment(0, "c1", "f", '{"a":'),)
         assert slots.add([piece("1}", index=3, id="c1", name="f")]) == (ToolCallFragment(0, arguments="1}"),)
-        assert len(slots) == 1
-        assert list(slots.view()) == [ToolCall("c1", "f", {"a": 1})]
+        assert len(slots.log) == 1
+        assert list(slots.log.view()) == [ToolCall("c1", "f", {"a": 1})]
 
     def test_several_come_in_one_delta_and_one_may_stand_alone(self) -> None:
-        slots = CallSlots("made_{}".format)
+        slots = CallSlots(CallLog("made_{}".format))
         assert [each.index for each in slots.add([piece("{}", id="a", name="f"), None, 7, piece("{}", id="b", name="g")])] == [0, 1]
         assert [each.index for each in slots.add(piece("{}", id="c", name="h"))] == [2]
         assert slots.add("x") == slots.add(None) == slots.add([[]]) == ()
 
     def test_without_calls_there_is_no_end_of_them(self) -> None:
-        slots = CallSlots("made_{}".format)
-        assert (slots.final("stop"), len(slots), slots.rest(), list(slots.view())) == (None, 0, (), [])
+        slots = CallSlots(CallLog("made_{}".format))
+        assert (slots.log.final("stop"), len(slots.log), slots.log.rest(), list(slots.log.view())) == (None, 0, (), [])
 
     def test_other_fields_are_kept_for_the_server_unless_they_say_nothing(self) -> None:
-        slots = CallSlots("made_{}".format)
+        slots = CallSlots(CallLog("made_{}".format))
         extra = {"extra_content": {"google": {"thought_signature": "s"}}, "more": "x\ud800"}
         (made,) = slots.add([piece("{}", id="c", name="f", index=0, type="function", none=None) | extra])
-        assert made.opaque == {"extra_content": {"google": {"thought_signature": "s"}}, "more": "x\ufffd"}
-        assert [call.opaque for call in slots.final("stop") or ()] == [made.opaque]
+        assert made.opaque == {"openai-chat": {"extra_content": {"google": {"thought_signature": "s"}}, "more": "x\ufffd"}}
+        assert [call.opaque for call in slots.log.final("stop") or ()] == [made.opaque]
 
     def test_a_field_beside_them_in_the_function_is_not_kept(self) -> None:
-        (made,) = CallSlots(str).add([{"id": "c", "function": {"name": "f", "arguments": "{}", "x": 1}}])
+        (made,) = CallSlots(CallLog(str)).add([{"id": "c", "function": {"name": "f", "arguments": "{}", "x": 1}}])
         assert made.opaque is None
 
     @pytest.mark.parametrize("index", [None, "0", [], 0.5])
@@ -163,10 +164,10 @@ class TestNothing:
         assert calls_of(nothing) == []
 
     def test_behind_a_call_it_continues_it(self) -> None:
-        slots = CallSlots("made_{}".format)
+        slots = CallSlots(CallLog("made_{}".format))
         slots.add([piece("{}", index=0, id="a", name="f")])
         assert slots.add([{}]) == (ToolCallFragment(0),)
-        assert len(slots) == 1
+        assert len(slots.log) == 1
 
     @pytest.mark.parametrize("something", [piece(id="a"), piece(name="f"), piece("{}")])
     def test_a_fragment_that_says_anything_opens_one(self, something: dict[str, Any]) -> None:
@@ -190,7 +191,7 @@ class TestArguments:
         assert calls_of(piece(arguments, id="a", name="f")) == [("a", "f", read)]
 
     def test_an_object_is_written_in_its_own_characters(self) -> None:
-        assert CallSlots(str).add([piece({"a": "é"}, id="a", name="f")])[0].arguments == '{"a": "é"}'
+        assert CallSlots(CallLog(str)).add([piece({"a": "é"}, id="a", name="f")])[0].arguments == '{"a": "é"}'
 
     def test_half_a_surrogate_pair_waits_for_the_other_half_of_its_call(self) -> None:
         pieces = [piece('{"a": "\ud83d', index=0, id="a", name="f"), piece('{"b": "\ud83d', index=1, id="b", name="g"),
@@ -198,11 +199,11 @@ class TestArguments:
         assert calls_of(*pieces) == [("a", "f", {"a": "😀"}), ("b", "g", {"b": "😀"})]
 
     def test_half_of_one_that_stays_alone_is_told_at_the_end_and_belongs_to_its_call(self) -> None:
-        slots = CallSlots("made_{}".format)
+        slots = CallSlots(CallLog("made_{}".format))
         slots.add([piece("{}", index=0, id="a", name="f"), piece('{"b": "\ud83d', index=1, id="b", name="g")])
-        assert slots.rest() == (ToolCallFragment(1, arguments="\ufffd"),)
-        assert [call.raw_arguments for call in slots.final("tool_calls") or ()] == [None, '{"b": "\ufffd']
-        assert slots.rest() == ()
+        assert slots.log.rest() == (ToolCallFragment(1, arguments="\ufffd"),)
+        assert [call.raw_arguments for call in slots.log.final("tool_calls") or ()] == [None, '{"b": "\ufffd']
+        assert slots.log.rest() == ()
 
     def test_halves_in_ids_and_names_are_replaced(self) -> None:
         assert calls_of(piece("{}", index=0, id="a\ud83d", name="f\ud83d")) == [("a\ufffd", "f\ufffd", {})]

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
 from ecs_agent.providers.openai_chat_chunk import (
-    NOT_JSON,
     Choice,
     Chunk,
     Delta,
@@ -20,9 +19,9 @@ from ecs_agent.providers.openai_chat_chunk import (
     PlainDelta,
     chunk_of,
     lenient,
-    parsed,
     plain_chunks,
 )
+from ecs_agent.streaming.json_edge import NOT_JSON, parsed
 from ecs_agent.streaming.sse import Run
 
 

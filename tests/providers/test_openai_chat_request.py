@@ -41,7 +41,7 @@ def test_plain_messages() -> None:
 
 
 def test_a_call_and_its_result() -> None:
-    call = ToolCall("c", "f", {"a": "ü"}, opaque={"extra_content": {"signature": "S"}})
+    call = ToolCall("c", "f", {"a": "ü"}, opaque={"openai-chat": {"extra_content": {"signature": "S"}}, "gemini": {"x": 1}})
     assert messages(Message("assistant", "", [call]), Message("tool", "42", tool_call_id="c", name="f")) == [
         {
             "role": "assistant",

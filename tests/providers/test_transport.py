@@ -138,7 +138,7 @@ async def test_a_provider_that_is_dropped_with_an_error_in_a_circle_is_closed_wi
     async with LoopbackServer([chat_reply("Hi.")]) as server:
         provider = OpenAIProvider(base_url=server.base_url, model="m")
         await provider.complete([Message("user", "Hi")])
-        session = next(iter(provider._transport._sessions.values()))  # type: ignore[attr-defined]  # the default transport's
+        session = next(iter(provider._client._transport._sessions.values()))  # type: ignore[attr-defined]  # the default transport's
         circle: list[object] = [provider]
         circle.append(circle)
         del provider, circle

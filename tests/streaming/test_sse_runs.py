@@ -31,7 +31,7 @@ def singly(items: Sequence[Item]) -> list[tuple[str, ...]]:
             lines = item.lines.split(b"\n")
             assert len(lines) == item.events
             assert all(line.startswith(b"{") and line.endswith(b"}") for line in lines)
-            found += [("message", line.decode(errors="replace"), "") for line in lines]
+            found += [(item.type, line.decode(errors="replace"), "") for line in lines]
         elif isinstance(item, ServerSentEvent):
             found.append((item.event, item.data, item.id))
         elif isinstance(item, StrayLine):
@@ -74,7 +74,10 @@ class TestWhatIsARun:
             b"data: [DONE]\n\n",
             b"data: {\ndata: }\n\n",
             b"data: {}\ndata: {}\n\n",
-            b"event: x\ndata: {}\n\n",
+            b"event: x\nid: 1\ndata: {}\nid\n\n",
+            b"event: x\n\ndata: {}\nevent: y\n\n",
+            b"event\ndata: {}\n\n",
+            b"event: x\ndata: {\ndata: }\n\n",
             b"data: {}\nevent: x\n\n",
             b"data:  {}\n\n",
             b"data: {} \n\n",
@@ -89,6 +92,18 @@ class TestWhatIsARun:
         found = SSEDecoder().feed_runs(E1 + E2 + other + E3 + E1)
         assert [type(item) for item in found] == [Run, ServerSentEvent, Run]
         assert (found[0], found[2]) == (Run(b'{"n":1}\n{"n":2}', 2), Run(b'{"n":3}\n{"n":1}', 2))
+
+    def test_events_whose_type_is_named_are_a_run_of_that_type(self) -> None:
+        named = b'event: x\ndata: {"n":1}\n\n'
+        run = Run(b'{"n":1}\n{"n":1}', 2, b"event: x\ndata: ", "x")
+        assert SSEDecoder().feed_runs(named + named) == [run]
+        assert SSEDecoder().feed_runs(E1 + named + named + E2 + named)[:2] == [Run(b'{"n":1}', 1), run]
+        assert SSEDecoder().feed_runs(b"event:x\ndata:{}\n\n") == [Run(b"{}", 1, b"event:x\ndata:", "x")]
+        assert SSEDecoder().feed_runs(b"event: \ndata: {}\n\n") == [Run(b"{}", 1, b"event: \ndata: ", "message")]
+        assert SSEDecoder().feed_runs(b"event: \xff\ndata: {}\n\n") == [Run(b"{}", 1, b"event: \xff\ndata: ", "\ufffd")]
+
+    def test_single_events_of_them_have_it(self) -> None:
+        assert SSEDecoder().feed(b"event: x\ndata: {}\n\n" + E1) == [ServerSentEvent("x", "{}"), ServerSentEvent(data='{"n":1}')]
 
     def test_a_comment_between_events_leaves_one_run_on_each_side(self) -> None:
         assert SSEDecoder().feed_runs(E1 + E2 + b": x\n\n" + E3) == [Run(b'{"n":1}\n{"n":2}', 2), Run(b'{"n":3}', 1)]

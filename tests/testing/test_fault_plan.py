@@ -73,7 +73,9 @@ def test_a_healthy_server_says_what_is_scripted_and_then_the_usage() -> None:
 
 def test_every_kind_of_part_has_its_name_in_the_protocol() -> None:
     opaque = OpaquePart("openai-chat", {"reasoning_details": [{"type": "x"}]})
-    said = body([ReasoningPart("Hm", {"sig": "s"}), RefusalPart("No"), opaque, CitationPart("https://a.example"), Usage(1, 2, 3), "ok"])
+    said = body(
+        [ReasoningPart("Hm", {"openai-chat": {"sig": "s"}}), RefusalPart("No"), opaque, CitationPart("https://a.example"), Usage(1, 2, 3), "ok"]
+    )
     for words in (
         '"reasoning_content": "Hm", "sig": "s"',
         '"refusal": "No"',
@@ -173,7 +175,7 @@ def test_an_error_in_the_middle_is_an_error_object_or_a_broken_connection() -> N
 
 
 def test_a_whole_answer_is_one_object_after_its_pauses() -> None:
-    call = ToolCall("c1", "look", raw_arguments="{", opaque={"sig": "s"})
+    call = ToolCall("c1", "look", raw_arguments="{", opaque={"openai-chat": {"sig": "s"}})
     answer: list[Step] = [ReasoningPart("Hm"), 0.5, "Hi", RefusalPart("No"), call, OpaquePart("openai-chat", {"o": 1}), Usage(1, 2, 3)]
     pause, said = scripted_reply(answer, stream=False).pieces
     assert pause == 0.5

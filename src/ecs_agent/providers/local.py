@@ -16,7 +16,7 @@ from typing import Literal, Self, Unpack, overload
 from ecs_agent.errors import ConfigurationError, ProviderConnectionError
 from ecs_agent.providers import local_weights
 from ecs_agent.providers.capabilities import Capabilities
-from ecs_agent.providers.http import default_transport
+from ecs_agent.providers.http_client import default_transport
 from ecs_agent.providers.local_server import LocalServer, ServerOptions
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import RequestOptions

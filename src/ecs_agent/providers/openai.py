@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Unpack
 
 from ecs_agent.errors import BadRequestError, ProviderError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http import HTTPProvider
-from ecs_agent.providers.http_stream import TimeLimits
+from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.providers.openai_chat_request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
-from ecs_agent.providers.transport import Transport
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.types import JsonObject, Message
 
@@ -26,11 +25,17 @@ _OWN_ID = re.compile(r"call_([0-9]{1,9})_[0-9]+")
 class OpenAIChatCodec:
     """The chat protocol. Usage is asked for in streams until a server refuses to be asked, and the limit of tokens is called as it wants it."""
 
-    path = "/chat/completions"
-
     def __init__(self) -> None:
         self._include_usage = True
         self._limit = "max_tokens"
+
+    def path(self, request: ModelRequest) -> str:  # noqa: ARG002 - other protocols have the model in it
+        """Always the same."""
+        return "/chat/completions"
+
+    def headers(self, request: ModelRequest) -> dict[str, str]:  # noqa: ARG002 - other protocols have some
+        """None."""
+        return {}
 
     def authorization(self, key: str) -> dict[str, str]:
         """The key as a bearer token."""
@@ -73,22 +78,9 @@ class OpenAIProvider(HTTPProvider):
         api_key: else `OPENAI_API_KEY` or `LLM_API_KEY`; a server on this machine needs none.
         base_url: else `OPENAI_BASE_URL` or `LLM_BASE_URL`, else OpenAI's own.
         model: else `LLM_MODEL`.
-        connect_timeout: seconds for name resolution, connection and TLS.
-        read_timeout: seconds of silence, before the head of the response as well; anything that arrives ends it.
-        first_delta_timeout: seconds until the first text, reasoning or tool call.
-        total_timeout: seconds for the whole answer.
-        write_timeout: seconds for sending the request; None means that only the other limits bound it.
-        pool_timeout: seconds to wait for one of `max_streams` and for a rate limit; None for as long as it takes.
-        tail_timeout: seconds after the finish reason to wait for the usage; passing it is no error.
-        max_streams: how many answers may be open at once.
-        requests_per_minute: how many requests may start within a minute, beside what the server's own limits say; None for no limit of ours.
-        transport: another way to send requests.
-        proxy: the URL of a proxy; those of the environment are honoured without it.
-        ssl_context: how certificates are checked.
-        headers: sent with every request.
-        allow_http: send the key unencrypted to another machine.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
+        http: time limits, headers, proxy and the like; see `HTTPOptions`.
 
     Raises:
         ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
@@ -100,22 +92,9 @@ class OpenAIProvider(HTTPProvider):
         base_url: str | None = None,
         model: str | None = None,
         *,
-        connect_timeout: float | None = 10.0,
-        read_timeout: float | None = 120.0,
-        first_delta_timeout: float | None = 600.0,
-        total_timeout: float | None = 3600.0,
-        write_timeout: float | None = None,
-        pool_timeout: float | None = None,
-        tail_timeout: float | None = 2.0,
-        max_streams: int = 10_000,
-        requests_per_minute: int | None = None,
-        transport: Transport | None = None,
-        proxy: str | None = None,
-        ssl_context: ssl.SSLContext | None = None,
-        headers: Mapping[str, str] | None = None,
-        allow_http: bool = False,
         name: str = "openai",
         capabilities: Capabilities = ASSUMED,
+        **http: Unpack[HTTPOptions],
     ) -> None:
         settings = resolve(
             api_key=api_key,
@@ -124,21 +103,6 @@ class OpenAIProvider(HTTPProvider):
             key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
             url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
             default_url="https://api.openai.com/v1",
-            allow_http=allow_http,
+            allow_http=http.get("allow_http", False),
         )
-        super().__init__(
-            OpenAIChatCodec(),
-            settings,
-            name=name,
-            limits=TimeLimits(read_timeout, first_delta_timeout, total_timeout, tail_timeout),
-            write_timeout=write_timeout,
-            max_streams=max_streams,
-            pool_timeout=pool_timeout,
-            connect_timeout=connect_timeout,
-            transport=transport,
-            proxy=proxy,
-            ssl_context=ssl_context,
-            headers=headers,
-            requests_per_minute=requests_per_minute,
-            capabilities=capabilities,
-        )
+        super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)

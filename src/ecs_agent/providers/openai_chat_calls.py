@@ -11,14 +11,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from ecs_agent.providers.openai_chat_fields import Surrogates
+from ecs_agent.providers.call_log import CallLog
+from ecs_agent.providers.openai_chat_parts import SOURCE
 from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
-from ecs_agent.streaming.tool_calls import ToolCallLog
-from ecs_agent.types import FinishReason, JsonObject, ToolCall, ToolCallFragment
+from ecs_agent.types import JsonObject, ToolCallFragment
 
 _KNOWN = frozenset({"index", "id", "type", "function"})
 
@@ -29,51 +28,27 @@ class _Slot:
     id: str | None = None
     name: str = ""
     has_arguments: bool = False
+    extra: JsonObject = field(default_factory=dict[str, Any])
 
 
 class CallSlots:
-    """The calls of one answer.
+    """Takes the calls of one answer apart.
 
     Args:
-        call_id: makes an id for a call that came without one, from its position.
+        log: where their pieces go.
     """
 
-    def __init__(self, call_id: Callable[[int], str]) -> None:
-        self._call_id = call_id
-        self._log = ToolCallLog()
-        self._surrogates = Surrogates()
+    def __init__(self, log: CallLog) -> None:
+        self.log = log
         self._slots: list[_Slot] = []
         self._by_index: dict[int, _Slot] = {}
         self._by_id: dict[str, _Slot] = {}
-
-    def __len__(self) -> int:
-        return len(self._slots)
 
     def add(self, found: Any) -> tuple[ToolCallFragment, ...]:
         """Take the `tool_calls` of one delta; what is no object in it, and what says nothing, is left out."""
         pieces: list[Any] = found if is_list(found) else [found]
         made = [self._one(piece) for piece in pieces if is_object(piece)]
         return tuple([fragment for fragment in made if fragment is not None])
-
-    def rest(self) -> tuple[ToolCallFragment, ...]:
-        """The halves of surrogate pairs that never became whole, replaced."""
-        left = [ToolCallFragment(slot.number, arguments=half) for slot in self._slots if (half := self._surrogates.rest_of(slot.number))]
-        for fragment in left:
-            self._log.append(fragment)
-        return tuple(left)
-
-    def view(self) -> Sequence[ToolCall]:
-        """All calls so far."""
-        return self._log.view()
-
-    def final(self, finish: FinishReason | None) -> Sequence[ToolCall] | None:
-        """The complete calls, their ids distinct; None when there are none."""
-        calls: list[ToolCall] = []
-        taken: set[str] = set()
-        for number, call in enumerate(self._log.final(finish, self._call_id)):
-            calls.append(replace(call, id=f"{call.id}_{number}") if call.id in taken else call)
-            taken.add(calls[-1].id)
-        return calls or None
 
     def _one(self, piece: JsonObject) -> ToolCallFragment | None:
         function = piece.get("function")
@@ -84,12 +59,14 @@ class CallSlots:
         if not (self._slots or call_id or name or arguments):
             return None
         slot = self._slot(index, call_id, name, arguments)
-        arguments = self._surrogates.whole(slot.number, arguments)
         extra = {key: without_surrogates(value) for key, value in piece.items() if key not in _KNOWN and value is not None}
-        fragment = ToolCallFragment(slot.number, self._new_id(slot, call_id), self._new_name(slot, name, call_id), arguments, extra or None)
+        slot.extra |= extra
+        opaque = {SOURCE: dict(slot.extra)} if extra else None
+        new_id, new_name = self._new_id(slot, call_id), self._new_name(slot, name, call_id)
         slot.has_arguments = slot.has_arguments or bool(arguments)
-        self._log.append(fragment)
-        return fragment
+        if slot.number == len(self.log):
+            return self.log.begin(new_id, new_name, arguments, opaque)
+        return self.log.add(slot.number, arguments, call_id=new_id, name=new_name, opaque=opaque)
 
     def _slot(self, index: int | None, call_id: str | None, name: str | None, arguments: str) -> _Slot:
         slot = self._by_index.get(index) if index is not None else self._without_index(call_id)
@@ -111,7 +88,7 @@ class CallSlots:
         if call_id is not None and slot.id is not None:
             return call_id != slot.id
         repeats = name == slot.name and not arguments
-        return name is not None and not repeats and self._log.is_closed(slot.number)
+        return name is not None and not repeats and self.log.is_closed(slot.number)
 
     def _new_id(self, slot: _Slot, call_id: str | None) -> str | None:
         if slot.id is not None or call_id is None:

@@ -6,7 +6,6 @@ done in C for many chunks at once. `Chunk` fits everything that has the protocol
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -104,9 +103,6 @@ class Chunk(msgspec.Struct, gc=False):
     search_results: Any = None
 
 
-NOT_JSON: Final = object()
-"""What `parsed` returns for a text that is no JSON; null is JSON."""
-
 _CHUNK: Final = msgspec.json.Decoder(Chunk)
 _PLAIN: Final = msgspec.json.Decoder(PlainChunk)
 
@@ -126,14 +122,6 @@ def chunk_of(data: bytes) -> Chunk | None:
         return _CHUNK.decode(data)
     except (ValueError, RecursionError):
         return None
-
-
-def parsed(text: str) -> Any:
-    """Any JSON value, `NOT_JSON` for what is none. Keeps half surrogate pairs, which the fast decoders refuse."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return NOT_JSON
 
 
 def lenient(found: JsonObject) -> Chunk:

@@ -1,69 +1,11 @@
-"""Single fields of the OpenAI chat protocol: finish words, usage, content in parts, log probabilities, half surrogate pairs."""
+"""Single fields of the OpenAI chat protocol: usage, content in parts, log probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Any, Final
 
 from ecs_agent.streaming.json_edge import is_list, is_object
-from ecs_agent.types import FinishReason, JsonObject, TokenLogprob, Usage
-
-FINISH: Final[dict[str, FinishReason]] = {
-    "stop": "stop",
-    "eos": "stop",
-    "eos_token": "stop",
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "complete": "stop",
-    "completed": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "model_context_window_exceeded": "length",
-    "tool_calls": "tool_calls",
-    "tool_call": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    "content_filtered": "content_filter",
-    "sensitive": "content_filter",
-    "safety": "content_filter",
-    "refusal": "content_filter",
-    "recitation": "content_filter",
-    "prohibited_content": "content_filter",
-    "blocklist": "content_filter",
-    "spii": "content_filter",
-    "image_safety": "content_filter",
-    "model_armor": "content_filter",
-    "error_toxic": "content_filter",
-    "guardrail_intervened": "content_filter",
-    "content_policy_violation": "content_filter",
-    "pause_turn": "pause",
-}
-"""Finish words in lower case; one that is not here is unknown, and never "stop"."""
-
-FINISH_ERRORS: Final = frozenset(
-    {
-        "error",
-        "network_error",
-        "insufficient_system_resource",
-        "malformed_function_call",
-        "malformed_response",
-        "unexpected_tool_call",
-        "too_many_tool_calls",
-    }
-)
-"""Finish words that say that there is no answer."""
-
-NO_FINISH: Final = frozenset({"", "null", "none"})
-"""Finish words that say that the answer goes on."""
-
-
-def finish_words(word: str) -> tuple[str, ...]:
-    """The ways to read a finish word, in lower case: as it stands, else its parts where a server puts two words in one ("content_filter: SPII")."""
-    word = word.strip().lower()
-    return (word, *[part.strip() for part in reversed(word.split(":"))]) if ":" in word else (word,)
+from ecs_agent.types import JsonObject, TokenLogprob, Usage
 
 
 def usage_of(found: Any) -> Usage | None:
@@ -149,28 +91,3 @@ def _logprob(entry: Any) -> TokenLogprob | None:
 
 def _bytes(found: Any) -> bytes | None:
     return bytes(found) if is_list(found) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in found) else None
-
-
-class Surrogates:
-    """Half surrogate pairs: a pair that was cut between two deltas is joined, half of one alone becomes U+FFFD."""
-
-    def __init__(self) -> None:
-        self._held: dict[Hashable, str] = {}
-
-    @property
-    def active(self) -> bool:
-        """Whether a first half waits for its second."""
-        return bool(self._held)
-
-    def whole(self, channel: Hashable, text: str) -> str:
-        """The text as far as it is whole."""
-        if not text or (text.isascii() and not self._held):
-            return text
-        text = self._held.pop(channel, "") + text
-        if "\ud800" <= text[-1] <= "\udbff":
-            self._held[channel], text = text[-1], text[:-1]
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-    def rest_of(self, channel: Hashable) -> str:
-        """What never became whole in a channel, replaced."""
-        return "\ufffd" if self._held.pop(channel, "") else ""

@@ -107,7 +107,7 @@ def _call(call: ToolCall) -> JsonObject:
         arguments = json.dumps({"invalid_arguments": call.raw_arguments}, ensure_ascii=False)
     else:
         arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **(call.opaque or {})}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **((call.opaque or {}).get(SOURCE) or {})}
 
 
 def _content(message: Message) -> Any:

@@ -16,7 +16,7 @@ from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
-from ecs_agent.providers.http import default_transport
+from ecs_agent.providers.http_client import default_transport
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.request_data import http_request_to_data, request_to_data, scrubbed, secrets_in
 from ecs_agent.providers.take import ExchangeTake, Take

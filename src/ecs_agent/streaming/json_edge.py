@@ -1,10 +1,22 @@
-"""Where JSON of unknown shape enters or leaves: two questions that type checkers can follow, and text that no encoding can carry."""
+"""Where JSON of unknown shape enters or leaves: its reading, two questions that type checkers can follow, and text that no encoding can carry."""
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+import json
+from typing import Any, Final, TypeGuard
 
 from ecs_agent.types import JsonObject
+
+NOT_JSON: Final = object()
+"""What `parsed` returns for a text that is no JSON; null is JSON."""
+
+
+def parsed(text: str) -> Any:
+    """Any JSON value, `NOT_JSON` for what is none. Keeps half surrogate pairs, which the fast decoders refuse."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return NOT_JSON
 
 
 def is_object(value: Any) -> TypeGuard[JsonObject]:

@@ -10,14 +10,16 @@ The rules in plain words:
 Two rules are ours. Lines and events are bounded. And an event whose blank line never came counts at the end of the body when its data is
 `[DONE]` or a JSON object: real servers forget that line, and half an object cannot pass for a whole one.
 
-Nearly every event of a model's answer is one `data` line that holds a JSON object. Such events are handed to codecs in *runs*, undecoded and
-all at once (`feed_runs`), so that a delta costs little more than its bytes; `feed` makes single events of them.
+Nearly every event of a model's answer is one `data` line that holds a JSON object, perhaps behind an `event` line that names its type. Such events
+are handed to codecs in *runs*, undecoded and all at once (`feed_runs`), so that a delta costs little more than its bytes; `feed` makes single
+events of them.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -43,15 +45,16 @@ class ServerSentEvent(Struct, frozen=True, gc=False):
 
 
 class Run(Struct, frozen=True, gc=False):
-    """Consecutive events that are one `data` line each, with data that begins with `{` and ends with `}`, while no id is set.
+    """Consecutive events of one type that are one `data` line each, with data that begins with `{` and ends with `}`, while no id is set.
 
     `lines` holds their data, one a line, not decoded: so a line feed in it never stands inside a JSON value. `events` is how many they are,
-    `field` how the server writes the field's name: with a space behind the colon, or without.
+    `field` what stands before each one's data: the field's name as the server writes it, with the line before it if that names the type.
     """
 
     lines: bytes
     events: int
     field: bytes = b"data: "
+    type: str = "message"
 
     def line_at(self, start: int) -> bytes:
         """The line that begins there."""
@@ -248,10 +251,10 @@ class SSEDecoder:
             if run is not None:
                 plain.append(run)
                 continue
-            _add_run(plain, items)
+            _add_runs(plain, items)
             self._lines(block, items)
             self._dispatch(items)
-        _add_run(plain, items)
+        _add_runs(plain, items)
 
     def _is_clean(self, blocks: bytes) -> bool:
         """Whether nothing that came before has a say in these events, and no limit."""
@@ -316,24 +319,33 @@ class SSEDecoder:
 
 
 def _as_run(blocks: bytes) -> Run | None:
-    start = b"data: {" if blocks[5:6] == b" " else b"data:{"
+    named = blocks.find(b"\n") + 1 if blocks.startswith(b"event:") else 0
+    start = blocks[:named] + (b"data: {" if blocks[named + 5 : named + 6] == b" " else b"data:{")
     if not (blocks.startswith(start) and blocks.endswith(b"}")):
         return None
     lines = blocks.replace(b"}\n\n" + start, b"}\n{")
     joints = (len(blocks) - len(lines)) // len(start)
-    return Run(lines[len(start) - 1 :], joints + 1, start[:-1]) if lines.count(b"\n") == joints else None
+    lines = lines[len(start) - 1 :]
+    return Run(lines, joints + 1, start[:-1], _type_in(blocks[:named])) if lines.count(b"\n") == joints else None
 
 
-def _add_run(plain: list[Run], items: list[Item]) -> None:
-    if plain:
-        items.append(Run(b"\n".join([run.lines for run in plain]), len(plain), plain[0].field))
-        plain.clear()
+def _type_in(line: bytes) -> str:
+    """The type that an `event` line names, its line feed included; "message" if there is none."""
+    return line[6:-1].removeprefix(b" ").decode(errors="replace") or "message"
+
+
+def _add_runs(plain: list[Run], items: list[Item]) -> None:
+    """Neighbours of one type are one run."""
+    for _, group in groupby(plain, key=lambda run: run.field):
+        runs = list(group)
+        items.append(Run(b"\n".join([run.lines for run in runs]), len(runs), runs[0].field, runs[0].type))
+    plain.clear()
 
 
 def _events(items: list[Item]) -> Iterator[ServerSentEvent]:
     for item in items:
         if isinstance(item, Run):
-            yield from (ServerSentEvent(data=line.decode("utf-8", "replace")) for line in item.lines.split(b"\n"))
+            yield from (ServerSentEvent(item.type, line.decode("utf-8", "replace")) for line in item.lines.split(b"\n"))
         elif isinstance(item, ServerSentEvent):
             yield item
 

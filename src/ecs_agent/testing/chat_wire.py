@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ecs_agent.errors import ErrorKind, ProviderError
+from ecs_agent.providers.openai_chat_parts import SOURCE
 from ecs_agent.providers.script import Move, Script, moves
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.testing.reply import chunk_body, usage_body
@@ -157,7 +158,7 @@ class _Writer:
         return WireEvent(text + f"{end}{end}".encode(), len(text), says, usage, finish, done, failure)
 
     def _fragment(self, fragment: ToolCallFragment) -> JsonObject:
-        body: JsonObject = {"function": {"arguments": fragment.arguments}, **(fragment.opaque or {})}
+        body: JsonObject = {"function": {"arguments": fragment.arguments}, **((fragment.opaque or {}).get(SOURCE) or {})}
         if self._plan.call_index != "missing":
             body["index"] = 0 if self._plan.call_index == "same" else fragment.index
         if fragment.name is not None:
@@ -208,7 +209,7 @@ def part_fields(part: Part) -> JsonObject:
         case OpaquePart(data=data):
             return data
         case ReasoningPart(text=text, opaque=opaque):
-            return {"reasoning_content": text, **(opaque or {})}
+            return {"reasoning_content": text, **((opaque or {}).get(SOURCE) or {})}
         case CitationPart():
             cited = {"url": part.url, "title": part.title, "start_index": part.start, "end_index": part.end}
             return {"annotations": [part.data or {"type": "url_citation", "url_citation": cited}]}

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ecs_agent.errors import ErrorKind, ProviderError
+from ecs_agent.providers.openai_chat_parts import SOURCE
 from ecs_agent.providers.script import Answer, Script, moves, script_of
 from ecs_agent.streaming.fold import fold
 from ecs_agent.testing.chat_wire import FINISH_WORDS, STATUS, WireEvent, error_body, part_fields, wire_of
@@ -84,7 +85,7 @@ def _whole(script: Script) -> Reply:
 
 def _call(call: ToolCall) -> JsonObject:
     text = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}, **(call.opaque or {})}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}, **((call.opaque or {}).get(SOURCE) or {})}
 
 
 def _cut(wire: Sequence[WireEvent | float], at: int) -> Iterator[WireEvent | float]:

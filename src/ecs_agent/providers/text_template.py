@@ -10,11 +10,11 @@ Servers that put something new into each event (a time, a nonce) are not helped 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
-from ecs_agent.providers.openai_chat_chunk import plain_chunks
 from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import StreamDelta
@@ -22,17 +22,23 @@ from ecs_agent.types import StreamDelta
 ATTEMPTS: Final = 4
 """So many templates are learned in vain, one after another, before it is given up."""
 _CONTROL: Final = re.compile(rb"[\x00-\x1f]")
-_BEFORE_TEXT: Final = re.compile(rb'"content"\s*:\s*"')
 _STRING: Final = msgspec.json.Decoder(str)
 _PROBE: Final = "a text that no other field holds"
 
 
 class TextTemplate:
-    """Beginning and end of a stream's plain events."""
+    """Beginning and end of a stream's plain events.
 
-    __slots__ = ("_attempts", "_beginning", "_end", "_field")
+    Args:
+        text_field: finds the beginning of the text in an event, up to its opening quote.
+        texts_of: the texts of a run's events if all of them are new text and nothing else; that decides whether a template is one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_attempts", "_beginning", "_end", "_field", "_text_field", "_texts_of")
+
+    def __init__(self, text_field: re.Pattern[bytes], texts_of: Callable[[Run], list[str]]) -> None:
+        self._text_field = text_field
+        self._texts_of = texts_of
         self._attempts = ATTEMPTS
         self._field = b""
         self._beginning = b""
@@ -93,12 +99,11 @@ class TextTemplate:
         self._attempts -= 1
         line = run.lines[run.lines.rfind(b"\n") + 1 :]
         quoted = text.encode() + b'"'
-        start = next((found.end() for found in _BEFORE_TEXT.finditer(line) if line.startswith(quoted, found.end())), None)
+        start = next((found.end() for found in self._text_field.finditer(line) if line.startswith(quoted, found.end())), None)
         if start is None:  # it was written with escapes
             return
         beginning, end = line[:start], line[start + len(quoted) - 1 :]
-        probe = plain_chunks(Run(beginning + _PROBE.encode() + end, 1))
-        if probe and probe[0].choices[0].delta.content == _PROBE:  # else that was the content of something else
+        if self._texts_of(Run(beginning + _PROBE.encode() + end, 1, run.field, run.type)) == [_PROBE]:  # else it was the text of something else
             self._field, self._beginning, self._end = run.field, beginning, end
         if not self._attempts:
             self._end = b""

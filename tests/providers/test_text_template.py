@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import sys
 from typing import Any
 
@@ -13,10 +14,18 @@ from hypothesis import strategies as st
 from tests.providers.wire import decode
 
 from ecs_agent.providers.openai_chat_chunk import plain_chunks
-from ecs_agent.providers.openai_chat_template import ATTEMPTS, TextTemplate
+from ecs_agent.providers.text_template import ATTEMPTS, TextTemplate
 from ecs_agent.streaming.sse import Run
 
 ENVELOPE = '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'
+
+
+def plain_texts(run: Run) -> list[str]:
+    return [chunk.choices[0].delta.content for chunk in plain_chunks(run)]
+
+
+def unlearned() -> TextTemplate:
+    return TextTemplate(re.compile(rb'"content"\s*:\s*"'), plain_texts)
 
 
 def event(text: str, envelope: str = ENVELOPE) -> bytes:
@@ -25,7 +34,7 @@ def event(text: str, envelope: str = ENVELOPE) -> bytes:
 
 
 def learned(text: str = "known", envelope: str = ENVELOPE, field: bytes = b"data: ") -> TextTemplate:
-    template = TextTemplate()
+    template = unlearned()
     template.learn(Run((envelope % text).encode(), 1, field), text)
     return template
 
@@ -36,8 +45,8 @@ def texts(template: TextTemplate, *events: bytes) -> list[str | None] | None:
 
 
 def test_it_knows_nothing_before_it_has_learned() -> None:
-    assert texts(TextTemplate(), event("a")) is None
-    assert TextTemplate().leading(Run(b'"XXXX', 1), 0) == ([], 0)
+    assert texts(unlearned(), event("a")) is None
+    assert unlearned().leading(Run(b'"XXXX', 1), 0) == ([], 0)
 
 
 def test_events_that_differ_in_their_text_are_told_apart_without_decoding() -> None:
@@ -139,7 +148,7 @@ def test_a_content_that_is_not_the_answers_is_not_taken_for_it() -> None:
     envelope = '{"note":{"content":"same"},"choices":[{"delta":{"content" :\t"s\\u0061me"}}]} %s'.replace(" %s", "")
     run = Run(envelope.encode(), 1)
     assert plain_chunks(run)[0].choices[0].delta.content == "same"
-    template = TextTemplate()
+    template = unlearned()
     template.learn(run, "same")
     assert texts(template, b"data: " + envelope.replace('"content":"same"', '"content":"other"').encode()) is None
     assert texts(template, b"data: " + envelope.encode()) is None
@@ -147,13 +156,13 @@ def test_a_content_that_is_not_the_answers_is_not_taken_for_it() -> None:
 
 @pytest.mark.parametrize("text", ["", 'say "a"', "tab\there", "back\\slash"])
 def test_from_a_text_that_needs_escapes_nothing_is_learned(text: str) -> None:
-    template = TextTemplate()
+    template = unlearned()
     template.learn(Run((ENVELOPE % json.dumps(text)[1:-1]).encode(), 1), text)
     assert texts(template, event("a")) is None
 
 
 def test_a_server_that_changes_every_event_is_left_alone_after_some_attempts() -> None:
-    template = TextTemplate()
+    template = unlearned()
     for number in range(ATTEMPTS):
         template.learn(Run((ENVELOPE.replace("7", str(number)) % "a").encode(), 1), "a")
     template.learn(Run((ENVELOPE % "a").encode(), 1), "a")
@@ -161,7 +170,7 @@ def test_a_server_that_changes_every_event_is_left_alone_after_some_attempts() -
 
 
 def test_it_is_given_up_after_so_many_attempts_and_no_fewer() -> None:
-    template = TextTemplate()
+    template = unlearned()
     for number in range(ATTEMPTS):
         assert not template.is_given_up
         template.learn(Run((f'{ENVELOPE[:-1]},"n":{number}}}' % "a").encode(), 1), "a")
@@ -170,7 +179,7 @@ def test_it_is_given_up_after_so_many_attempts_and_no_fewer() -> None:
 
 
 def test_it_learns_from_the_last_event_of_a_run() -> None:
-    template = TextTemplate()
+    template = unlearned()
     lines = [(envelope % "a").encode() for envelope in (ENVELOPE.replace("7", "1"), ENVELOPE.replace("7", "2"), ENVELOPE)]
     template.learn(Run(b"\n".join(lines), 3), "a")
     assert texts(template, event("b")) == ["b"]
@@ -207,11 +216,11 @@ class TestTheFirstEventsOfARun:
     def test_where_the_first_is_not_none_is(self, first: bytes) -> None:
         run = Run(first + b"\n" + self.known("a"), 2)
         assert learned().leading(run, 0) == ([], 0)
-        assert TextTemplate().leading(run, 0) == ([], 0)
+        assert unlearned().leading(run, 0) == ([], 0)
 
 
 def test_a_template_that_serves_is_learned_anew_as_often_as_needed() -> None:
-    template = TextTemplate()
+    template = unlearned()
     for number in range(3 * ATTEMPTS):
         envelope = ENVELOPE.replace("7", str(number))
         template.learn(Run((envelope % "a").encode(), 1), "a")
