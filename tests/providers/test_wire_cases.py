@@ -6,10 +6,10 @@ import json
 import random
 import re
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.providers.families import CHAT, FAMILIES, Family
 from tests.providers.wire import (
     ABSENT,
     OWN,
@@ -20,7 +20,7 @@ from tests.providers.wire import (
     decode,
     offsets,
     own_cases,
-    recorded_bodies,
+    recorded_cases,
     run_case,
     shared_cases,
     splits,
@@ -31,9 +31,9 @@ from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError,
 from ecs_agent.providers.classify import classify_response
 from ecs_agent.streaming import SSEDecoder
 
-SHARED_CASES = shared_cases()
-OWN_CASES = own_cases()
-BODIES = recorded_bodies()
+SHARED_CASES = shared_cases(*FAMILIES.values())
+OWN_CASES = own_cases(*FAMILIES.values())
+BODIES = recorded_cases()
 HTTP_ERRORS: list[dict[str, Any]] = json.loads((OWN / "http_errors.json").read_text("utf-8"))
 EVENT_STREAMS: list[dict[str, Any]] = json.loads((OWN / "sse.json").read_text("utf-8"))
 
@@ -101,11 +101,10 @@ class TestSplits:
         assert all(run_case(case, split).facts == expected for split in splits(case.pieces))
 
     @pytest.mark.skipif(not BODIES, reason=ABSENT)
-    @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
-    def test_a_recorded_body(self, path: Path) -> None:
-        body = path.read_bytes()
-        expected = decode([body]).facts
-        assert all(decode(split).facts == expected for split in splits([body], rounds=5))
+    @pytest.mark.parametrize("case", named(BODIES))
+    def test_a_recorded_body(self, case: Case) -> None:
+        expected = run_case(case, case.pieces).facts
+        assert all(run_case(case, split).facts == expected for split in splits(case.pieces, rounds=5))
 
 
 @pytest.mark.no_cover
@@ -114,7 +113,13 @@ def test_events_of_all_kinds_in_one_read_are_what_they_are_one_by_one(seed: int)
     """Plain text is read many events at a time; whatever stands between must not be read as more of it, nor be passed over."""
     chance = random.Random(seed)
     texts = [written({"delta": {"content": text}}) for text in ("a", "b ", "é", "")]
-    events = [block + b"\n\n" for case in OWN_CASES if case.content_type == "text/event-stream" for block in case.body.split(b"\n\n") if block]
+    events = [
+        block + b"\n\n"
+        for case in OWN_CASES
+        if case.family is CHAT and case.content_type == "text/event-stream"
+        for block in case.body.split(b"\n\n")
+        if block
+    ]
     for _ in range(40):
         body = [chance.choice(texts if chance.random() < 0.7 else events) for _ in range(chance.randint(1, 9))]
         expected = decode(body).facts
@@ -133,27 +138,30 @@ class TestWritings:
 
 
 def rewritten(block: bytes, writing: str) -> bytes:
-    """An event of one line of JSON, written differently; anything else as it is."""
+    """An event of one line of JSON, perhaps behind one with its type, written differently; anything else as it is."""
+    named, start, rest = block.partition(b"data: ")
     try:
-        found = json.loads(block.removeprefix(b"data: "))
+        found = json.loads(rest)
         text = json.dumps(found, separators=(",", ":"), allow_nan=False)
     except ValueError:
         return block
-    if not block.startswith(b"data: ") or not isinstance(found, dict):
+    if not start or not re.fullmatch(rb"(event: [^\r\n]*\n)?", named) or not isinstance(found, dict):
         return block
+    head = named.decode()
     match writing:
         case "compact":
-            return f"data: {text if re.search(SURROGATE, text) else json.dumps(found, ensure_ascii=False)}\n\n".encode()
+            return f"{head}data: {text if re.search(SURROGATE, text) else json.dumps(found, ensure_ascii=False)}\n\n".encode()
         case "without a space":
-            return f"data:{text}\n\n".encode()
+            return f"{head.replace(': ', ':')}data:{text}\n\n".encode()
         case "turned around":
-            return f"data: {json.dumps(turned(found))}\n\n".encode()
+            return f"{head}data: {json.dumps(turned(found))}\n\n".encode()
         case "with more fields":
-            return f"data: {json.dumps({'zz': [{'error': 'no'}], **found, 'zy': {'choices': 1}})}\n\n".encode()
+            return f"{head}data: {json.dumps({'zz': [{'error': 'no'}], **found, 'zy': {'choices': 1}})}\n\n".encode()
         case "in many lines":
-            return "".join(f"data: {line}\r\n" for line in json.dumps(found, indent=1).split("\n")).encode() + b"\r\n"
+            return (head + "".join(f"data: {line}\r\n" for line in json.dumps(found, indent=1).split("\n"))).encode() + b"\r\n"
         case _:
-            return f": c\nevent: message\nid: 7\nretry: 9\ndata: {text} \n\n".encode()
+            kind = head or "event: message\n"
+            return f": c\n{kind}id: 7\nretry: 9\ndata: {text} \n\n".encode()
 
 
 def turned(value: Any) -> Any:
@@ -179,11 +187,9 @@ class TestCuts:
 
     @pytest.mark.skipif(not BODIES, reason=ABSENT)
     @ends
-    @pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
-    def test_a_recorded_body(self, path: Path, end: str) -> None:
-        body = path.read_bytes()
-        case = Case(path.stem, "recorded", (body,), {}, headers={"content-type": "text/event-stream"})
-        cut_everywhere(case, end, most=max(30, 600_000 // len(body)), late=False)
+    @pytest.mark.parametrize("case", named(BODIES))
+    def test_a_recorded_body(self, case: Case, end: str) -> None:
+        cut_everywhere(case, end, most=max(30, 600_000 // len(case.body)), late=False)
 
 
 def cut_everywhere(case: Case, end: str, most: int, *, late: bool) -> None:
@@ -193,7 +199,7 @@ def cut_everywhere(case: Case, end: str, most: int, *, late: bool) -> None:
     for at in offsets(case.body, most):
         cut = run_case(case, [case.body[:at]], end)
         if cut.error is None:
-            assert terminal(case.body[:at], case.content_type), at
+            assert terminal(case.body[:at], case.content_type, case.family), at
             ended = True
             is_the_whole_message(cut, whole, late=late)
         else:
@@ -227,29 +233,25 @@ def is_an_error_with_the_partial(cut: Outcome, whole: Outcome) -> None:
 
 
 @cache
-def terminal(body: bytes, content_type: str) -> bool:
+def terminal(body: bytes, content_type: str, family: Family) -> bool:
     """Whether a body says that the answer is over, by a reading that shares nothing with the decoder but the rules."""
     if "json" in content_type or body.lstrip()[:1] == b"{":
         return True  # a whole body speaks for itself: cut, it is no JSON
     lines = body.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
-    return any(says_the_end("\n".join(line[5:].removeprefix(" ") for line in block.split("\n") if line.startswith("data:"))) for block in lines)
+    return any(family.says_the_end(field_of(block, "event"), field_of(block, "data")) for block in lines)
 
 
-def says_the_end(data: str) -> bool:
-    if data.strip() == "[DONE]":
-        return True
-    try:
-        choices = json.loads(data)["choices"]
-        return any(choice.get("index") in (0, None) and choice.get("finish_reason") not in (None, "", "null") for choice in choices)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return False
+def field_of(block: str, name: str) -> str:
+    """A field of an event, all its lines."""
+    start = f"{name}:"
+    return "\n".join(line[len(start) :].removeprefix(" ") for line in block.split("\n") if line.startswith(start))
 
 
 @pytest.mark.skipif(not BODIES, reason=ABSENT)
-@pytest.mark.parametrize("path", [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in BODIES])
-def test_laws_hold_for_a_recorded_body(path: Path) -> None:
-    body = path.read_bytes()
-    whole = decode([body])
+@pytest.mark.parametrize("case", named(BODIES))
+def test_laws_hold_for_a_recorded_body(case: Case) -> None:
+    body = case.body
+    whole = run_case(case, [body])
     final = [delta for delta in whole.deltas if delta.final]
     if whole.error is None:
         assert [whole.deltas[-1]] == final

@@ -12,9 +12,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.providers.families import CHAT, FAMILIES, Family
+
 from ecs_agent.errors import ProviderError
 from ecs_agent.providers.classify import classify_response
-from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.streaming import fold
 from ecs_agent.types import CompletionResult, StreamDelta
 
@@ -34,6 +35,7 @@ class Case:
     end: str = "eof"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    family: Family = CHAT
 
     @property
     def id(self) -> str:
@@ -69,9 +71,9 @@ class Outcome:
 # Reading
 
 
-def decode(pieces: Sequence[bytes], end: str = "eof", content_type: str = "text/event-stream") -> Outcome:
+def decode(pieces: Sequence[bytes], end: str = "eof", content_type: str = "text/event-stream", family: Family = CHAT) -> Outcome:
     """Decode a body delivered in these pieces."""
-    decoder = ChatDecoder(content_type)
+    decoder = family.decoder(content_type)
     deltas: list[StreamDelta] = []
     for piece in pieces:
         deltas += decoder.feed(piece)
@@ -83,7 +85,7 @@ def run_case(case: Case, pieces: Sequence[bytes], end: str | None = None) -> Out
     """What our client makes of a case, delivered in these pieces."""
     if case.status != 200:
         return Outcome([], classify_response(case.status, case.headers, b"".join(pieces)))
-    return decode(pieces, end or case.end, case.content_type)
+    return decode(pieces, end or case.end, case.content_type, case.family)
 
 
 def splits(pieces: Sequence[bytes], rounds: int = 50) -> Iterator[list[bytes]]:
@@ -114,21 +116,34 @@ def offsets(body: bytes, most: int) -> Sequence[int]:
 # Bodies
 
 
-def recorded_bodies() -> list[Path]:
-    """Chat streams that real servers sent."""
-    files = [*sorted((SHARED / "recorded" / "openai-chat").glob("*.sse")), *sorted((SHARED / "local_server").glob("*/*.sse"))]
-    return [path for path in files if b'"chat.completion' in path.read_bytes()]
+def recorded_bodies(family: Family = CHAT) -> list[Path]:
+    """Streams that real servers sent."""
+    files = [*sorted((SHARED / "recorded" / family.name).glob("*.sse")), *sorted((SHARED / "local_server").glob("*/*.sse"))]
+    return [path for path in files if family.mark in path.read_bytes()]
 
 
-def shared_cases() -> list[Case]:
-    """The wire cases of the chat protocol, none where their folder is absent."""
+def recorded_cases() -> list[Case]:
+    """The same of all families, as cases of which nothing is expected but the laws."""
+    headers = {"content-type": "text/event-stream"}
+    return [
+        Case(path.stem, path.parent.name, (path.read_bytes(),), {}, headers=headers, family=family)
+        for family in FAMILIES.values()
+        for path in recorded_bodies(family)
+    ]
+
+
+def shared_cases(*families: Family) -> list[Case]:
+    """The wire cases of these families, of the chat protocol by default; none where their folder is absent."""
+    names = [family.name for family in families or (CHAT,)]
     found = [json.loads(path.read_text("utf-8")) for path in sorted((SHARED / "cases").glob("*.json"))]
-    return [_shared(case) for case in found if case["family"] == "openai-chat"]
+    return [_shared(case) for case in found if case["family"] in names]
 
 
 def _shared(case: dict[str, Any]) -> Case:
     headers = {name.lower(): value for name, value in case["headers"].items()}
-    return Case(case["name"], case["provider"], tuple(_pieces(case)), case["expect"], case["end"], case["http_status"], headers)
+    return Case(
+        case["name"], case["provider"], tuple(_pieces(case)), case["expect"], case["end"], case["http_status"], headers, FAMILIES[case["family"]]
+    )
 
 
 def _pieces(case: dict[str, Any]) -> list[bytes]:
@@ -139,18 +154,23 @@ def _pieces(case: dict[str, Any]) -> list[bytes]:
     return [body[at : at + made["read_size"]] for at in range(0, len(body), made["read_size"])]
 
 
-def own_cases() -> list[Case]:
-    """The project's own corpus; its README says how a case is written."""
-    return [_own(case, path.stem) for path in sorted((OWN / "openai_chat").glob("*.json")) for case in json.loads(path.read_text("utf-8"))]
+def own_cases(*families: Family) -> list[Case]:
+    """The project's own corpus of these families, of the chat protocol by default; its README says how a case is written."""
+    return [
+        _own(case, path.stem, family)
+        for family in families or (CHAT,)
+        for path in sorted((OWN / family.folder).glob("*.json"))
+        for case in json.loads(path.read_text("utf-8"))
+    ]
 
 
-def _own(case: dict[str, Any], subject: str) -> Case:
+def _own(case: dict[str, Any], subject: str, family: Family) -> Case:
     headers = {"content-type": case.get("content_type", "text/event-stream")}
-    pieces = tuple(written(event) for event in case["events"])
-    return Case(case["name"], f"{subject} {case['rule']}", pieces, case["expect"], case.get("end", "eof"), headers=headers)
+    pieces = tuple(written(event, family) for event in case["events"])
+    return Case(case["name"], f"{subject} {case['rule']}", pieces, case["expect"], case.get("end", "eof"), headers=headers, family=family)
 
 
-def written(event: Any) -> bytes:
+def written(event: Any, family: Family = CHAT) -> bytes:
     """An event of the own corpus in bytes."""
     if isinstance(event, str):
         return event.encode()
@@ -158,12 +178,19 @@ def written(event: Any) -> bytes:
         return bytes.fromhex(event["hex"])
     if "json" in event:
         return json.dumps(event["json"], indent=event.get("indent")).encode()
+    if family is CHAT:
+        event = _chunk(event)
+    named = f"event: {event['type']}\n" if family.names_events and "type" in event else ""
+    return f"{named}data: {json.dumps(event)}\n\n".encode()
+
+
+def _chunk(event: dict[str, Any]) -> dict[str, Any]:
     rest = {name: value for name, value in event.items() if name not in ("delta", "calls", "finish", "choice")}
-    if len(rest) < len(event):
-        delta = event.get("delta", {}) | ({"tool_calls": [_call(call) for call in event["calls"]]} if "calls" in event else {})
-        choice = {"index": 0, "delta": delta, "finish_reason": event.get("finish")} | event.get("choice", {})
-        event = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]} | rest
-    return f"data: {json.dumps(event)}\n\n".encode()
+    if len(rest) == len(event):
+        return event
+    delta = event.get("delta", {}) | ({"tool_calls": [_call(call) for call in event["calls"]]} if "calls" in event else {})
+    choice = {"index": 0, "delta": delta, "finish_reason": event.get("finish")} | event.get("choice", {})
+    return {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]} | rest
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

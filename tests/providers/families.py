@@ -1,0 +1,52 @@
+"""The wire families that the tests of bodies run over: a new codec adds a line to `FAMILIES`, and its corpus beside the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.streaming.decoder import StreamDecoder
+
+
+@dataclass(frozen=True)
+class Family:
+    """A wire protocol.
+
+    Attributes:
+        name: as the shared cases call it; the folder of its corpus is called so too, with underscores.
+        decoder: makes one from a content type.
+        ends: whether an event (its type, its JSON) says that the answer is over; by a reading that shares nothing with the decoder but the rules.
+        mark: what stands in every recorded body of the family.
+        names_events: an event of the corpus that is an object is sent with its `type` as the event's type.
+    """
+
+    name: str
+    decoder: Callable[[str], StreamDecoder]
+    ends: Callable[[str, Any], bool]
+    mark: bytes
+    names_events: bool = False
+
+    @property
+    def folder(self) -> str:
+        return self.name.replace("-", "_")
+
+    def says_the_end(self, kind: str, data: str) -> bool:
+        """Whether an event's data says that the answer is over."""
+        if data.strip() == "[DONE]":
+            return True
+        try:
+            return self.ends(kind, json.loads(data))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            return False
+
+
+def _chat_ends(_: str, found: Any) -> bool:
+    return any(choice.get("index") in (0, None) and choice.get("finish_reason") not in (None, "", "null") for choice in found["choices"])
+
+
+CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
+
+FAMILIES: Final = {family.name: family for family in (CHAT,)}
