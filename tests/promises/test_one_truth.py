@@ -26,9 +26,10 @@ from ecs_agent.providers.script import Script
 from ecs_agent.systems.invariants import check_facts, check_world
 from ecs_agent.systems.transcript import AttemptRecord, ShownText, fold_history
 from ecs_agent.testing import FaultPlan, Received, ScriptedTransport, expected_outcome, random_script, run
-from ecs_agent.testing.chat_wire import WireEvent, wire_of
+from ecs_agent.testing.chat_wire import ChatWire
 from ecs_agent.testing.reply import Reply
 from ecs_agent.testing.script_reply import scripted_reply
+from ecs_agent.testing.wire import WireEvent
 from ecs_agent.types import EntityId, Usage
 
 pytestmark = pytest.mark.no_cover  # hundreds of runs through the same lines, which the tests of each part cover
@@ -151,7 +152,7 @@ async def check_now_and_then(world: World, draw: Random) -> None:
 
 
 def told_by(script: Script, plan: FaultPlan) -> list[Usage]:
-    return [item.usage for item in wire_of(script, plan) if isinstance(item, WireEvent) and item.usage is not None]
+    return [item.usage for item in ChatWire(script, plan).written() if isinstance(item, WireEvent) and item.usage is not None]
 
 
 def check_accounts(record: AttemptRecord, script: Script, plan: FaultPlan, *, streamed: bool) -> None:

@@ -12,6 +12,7 @@ from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.testing.reply import Reply
 from ecs_agent.testing.script_reply import scripted_reply
+from ecs_agent.testing.wires import family_of
 
 
 @dataclass(slots=True)
@@ -52,11 +53,11 @@ class Answers:
         self._given = 0
 
     def next(self, request: Received) -> Reply:
-        """The response to a request; a script is streamed if the request asks for it."""
+        """The response to a request; a script is told in the request's protocol, and streamed if it asks for it."""
         found = self._answers[min(self._given, len(self._answers) - 1)]
         self._given += 1
         answer = found(request) if callable(found) else found
         if isinstance(answer, Reply):
             return answer
-        stream = is_object(request.body) and bool(request.body.get("stream"))
-        return scripted_reply(answer, self._plan, stream=stream)
+        asked = is_object(request.body) and bool(request.body.get("stream"))
+        return scripted_reply(answer, self._plan, stream=asked or ":stream" in request.path, wire=family_of(request.path))

@@ -21,6 +21,7 @@ from ecs_agent.testing.script_reply import scripted_reply
 from ecs_agent.testing.server import LoopbackServer
 from ecs_agent.testing.transport import ScriptedTransport
 from ecs_agent.testing.watched import TaskWatch, opened
+from ecs_agent.testing.wires import WireFamily, writer_of
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
 
@@ -33,6 +34,7 @@ async def assert_fault_laws(
     over: Literal["sockets"] = ...,
     patience: float = ...,
     limit: float = ...,
+    wire: WireFamily = ...,
 ) -> None: ...
 @overload
 async def assert_fault_laws(
@@ -43,6 +45,7 @@ async def assert_fault_laws(
     over: Literal["memory"],
     patience: float = ...,
     limit: float = ...,
+    wire: WireFamily = ...,
 ) -> None: ...
 async def assert_fault_laws(
     make_provider: Callable[[Any], ProviderLike],
@@ -52,8 +55,9 @@ async def assert_fault_laws(
     over: Literal["sockets", "memory"] = "sockets",
     patience: float = 1.0,
     limit: float = 30.0,
+    wire: WireFamily = "openai-chat",
 ) -> None:
-    """Hold a provider of the OpenAI chat protocol against what fault plans say that it must report.
+    """Hold a provider against what fault plans say that it must report.
 
     One provider is made and asked once per plan, so that what one fault leaves behind in it shows in the next answer.
 
@@ -65,12 +69,14 @@ async def assert_fault_laws(
         over: real sockets, or in memory, where it can run on the virtual clock of `ecs_agent.testing.run`.
         patience: seconds within which tasks and connections must be gone.
         limit: seconds after which a plan counts as hung.
+        wire: the protocol that the provider speaks.
 
     Raises:
         BrokenLawError: the law, the plan, the script, and what differed. It is an AssertionError.
     """
     if over not in ("sockets", "memory"):
         raise ValueError(f"over is {over!r}; it must be 'sockets' or 'memory'")
+    writer_of(wire)  # an unknown one is told before anything is done
     replies: list[Reply] = []
 
     def reply(_: Received) -> Reply:
@@ -79,11 +85,11 @@ async def assert_fault_laws(
     async with _Server(reply, over) as server:
         provider = make_provider(server.given)
         for plan in [FaultPlan.random(seed) for seed in range(50)] if plans is None else plans:
-            said = random_script(plan.seed) if answer is None else answer
-            replies[:] = [scripted_reply(said, plan)]
+            said = random_script(plan.seed, wire) if answer is None else answer
+            replies[:] = [scripted_reply(said, plan, wire=wire)]
             server.requests.clear()
             try:
-                await _try(provider, plan, said, server, patience, limit)
+                await _try(provider, plan, said, server, wire, patience, limit)
             except BrokenLawError as error:
                 raise BrokenLawError(error.law, error.difference, f"plan: {plan!r}", f"script: {said!r}") from error
         close = getattr(provider, "aclose", None)
@@ -123,7 +129,7 @@ class _Report:
     error: ProviderError | None
 
 
-async def _try(provider: ProviderLike, plan: FaultPlan, said: Answer, server: _Server, patience: float, limit: float) -> None:
+async def _try(provider: ProviderLike, plan: FaultPlan, said: Answer, server: _Server, wire: WireFamily, patience: float, limit: float) -> None:
     with TaskWatch() as watch:
         clock = asyncio.timeout(limit)
         try:
@@ -139,7 +145,7 @@ async def _try(provider: ProviderLike, plan: FaultPlan, said: Answer, server: _S
             check_error(report.error, report.deltas)
         elif report.result is not None:
             check_deltas(report.deltas, report.result, ended=True)
-        difference = expected_outcome(said, plan, lossy=server.over == "sockets").differs(report.result, report.error)
+        difference = expected_outcome(said, plan, lossy=server.over == "sockets", wire=wire).differs(report.result, report.error)
         if difference is not None:
             raise BrokenLawError(Law.FAULT, difference)
         await watch.check(patience)

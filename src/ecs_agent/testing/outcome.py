@@ -9,8 +9,10 @@ from json import JSONDecoder
 from ecs_agent.errors import ErrorKind, ProviderError
 from ecs_agent.providers.script import Answer, Script, script_of
 from ecs_agent.streaming.json_edge import is_object
-from ecs_agent.testing.chat_wire import WireEvent, parsed, refusal_kind, wire_of
 from ecs_agent.testing.fault_plan import FaultPlan
+from ecs_agent.testing.script_reply import refusal_kind
+from ecs_agent.testing.wire import WireEvent, parsed
+from ecs_agent.testing.wires import WireFamily, writer_of
 from ecs_agent.types import CompletionResult, FinishReason, StreamDelta, ToolCall, Usage
 
 
@@ -104,20 +106,21 @@ class Outcome:
         return None
 
 
-def expected_outcome(answer: Answer, plan: FaultPlan, *, lossy: bool = False) -> Outcome:
+def expected_outcome(answer: Answer, plan: FaultPlan, *, lossy: bool = False, wire: WireFamily = "openai-chat") -> Outcome:
     """What a correct client reports.
 
     Args:
         answer: what was scripted.
         plan: what went wrong on the way.
         lossy: the answer came over a real connection, where a reset may destroy what its reader has not read yet.
+        wire: in which protocol it was told.
     """
     script = script_of(answer)
     refused = refusal_kind(script, plan)
     if refused is not None:
         kinds = [refused, *([ErrorKind.CONNECTION] if lossy and refused is ErrorKind.STREAM_INTERRUPTED else [])]
         return Outcome(script, plan, tuple(Ending(kind) for kind in kinds))
-    events = [item for item in wire_of(script, plan) if isinstance(item, WireEvent)]
+    events = [item for item in writer_of(wire)(script, plan).written() if isinstance(item, WireEvent)]
     arrived, perhaps = _arrived(events, plan.cut_at_byte)
     reset = plan.end == "reset" or any(event.failure is ErrorKind.STREAM_INTERRUPTED for event in events[:arrived])
     fewest = 0 if lossy and reset else arrived

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 from ecs_agent.providers.script import Script, Step
+from ecs_agent.testing.wires import WireFamily, writer_of
 from ecs_agent.types import FinishReason, JsonObject, ReasoningPart, RefusalPart, ToolCall, Usage
 
 _WORDS = (
@@ -14,15 +15,20 @@ _WORDS = (
 _NO_OBJECTS = ("", "{", '{"city": "Os', "no JSON", "[1]", '{"a": 1}}', "null")
 
 
-def random_script(seed: int) -> Script:
-    """Draw an answer that says at least something: texts, reasoning, refusals, tool calls also with broken arguments, pauses and usage."""
+def random_script(seed: int, wire: WireFamily = "openai-chat") -> Script:
+    """Draw an answer that says at least something: texts, reasoning, refusals, tool calls also with broken arguments, pauses and usage.
+
+    What a protocol has no words for is left out.
+    """
+    writer = writer_of(wire)
     draw = random.Random(seed * 2 + 1)  # noqa: S311 - a script, not a secret; another stream of numbers than that of the plan
     steps: list[Step] = [_step(draw, place) for place in range(draw.randint(1, 6))]
     steps.append(f"{draw.choice(_WORDS)}.")
     draw.shuffle(steps)
     usage = Usage(draw.randint(0, 500), draw.randint(0, 500), draw.randint(0, 1000), draw.choice((None, 3)), draw.choice((None, 5)))
     finish: FinishReason | None = draw.choice((None, None, None, None, "length", "content_filter", "pause"))
-    return Script(steps=steps, usage=usage if draw.random() < 0.8 else None, finish_reason=finish)
+    told = usage if draw.random() < 0.8 else None
+    return Script(steps=[step for step in steps if writer.can_say(step)], usage=told, finish_reason=finish if finish in writer.finishes else None)
 
 
 def _step(draw: random.Random, place: int) -> Step:
