@@ -6,8 +6,9 @@ import json
 import math
 from base64 import b64encode
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from ecs_agent.providers.call_ids import sendable_id
 from ecs_agent.providers.openai_chat_parts import CONTENT_PARTS, SOURCE
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.types import (
@@ -26,7 +27,10 @@ from ecs_agent.types import (
     ToolSchema,
 )
 
-_AS_THEY_ARE = (
+LONGEST_ID: Final = 40
+"""OpenAI refuses longer ids of calls, which other servers make."""
+
+_AS_THEY_ARE: Final = (
     "parallel_tool_calls",
     "response_format",
     "temperature",
@@ -46,10 +50,11 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     """The JSON of a request. What is not given is not sent; `extra_body` is merged last.
 
     `limit` is what the server calls the most tokens it may answer with. Reasoning text is not sent back, since most servers refuse it; opaque data
-    of this protocol is. An assistant's message without any content is left out.
+    of this protocol is. A message of the assistant that then says nothing is left out.
     """
     options = request.options
-    body: JsonObject = {"model": request.model, "messages": [_message(m) for m in request.messages if m.parts or m.role != "assistant"]}
+    written = [_message(message) for message in request.messages]
+    body: JsonObject = {"model": request.model, "messages": [message for message in written if message["role"] != "assistant" or _says(message)]}
     for name in _AS_THEY_ARE:
         value = options.get(name)
         if value is not None:
@@ -82,12 +87,17 @@ def _tool(tool: ToolSchema) -> JsonObject:
     return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
 
 
+def _says(made: JsonObject) -> bool:
+    """Whether a message says anything."""
+    return any(value for name, value in made.items() if name not in ("role", "name"))
+
+
 def _message(message: Message) -> JsonObject:
     made: JsonObject = {"role": message.role, "content": _content(message)}
     if message.name and message.role != "tool":
         made["name"] = message.name
     if message.role == "tool":
-        made["tool_call_id"] = message.tool_call_id
+        made["tool_call_id"] = sendable_id(message.tool_call_id or "", LONGEST_ID, any_character=True)
     calls = message.tool_calls
     if calls:
         made["tool_calls"] = [_call(call) for call in calls]
@@ -107,7 +117,8 @@ def _call(call: ToolCall) -> JsonObject:
         arguments = json.dumps({"invalid_arguments": call.raw_arguments}, ensure_ascii=False)
     else:
         arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **((call.opaque or {}).get(SOURCE) or {})}
+    call_id = sendable_id(call.id, LONGEST_ID, any_character=True)
+    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **((call.opaque or {}).get(SOURCE) or {})}
 
 
 def _content(message: Message) -> Any:

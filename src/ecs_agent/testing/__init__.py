@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_agent.testing.answers import Received
     from ecs_agent.testing.cassette_fixture import CassetteFixture, UnusedRecordingWarning
+    from ecs_agent.testing.contract import BEHAVIOURS, CANARY, Subject, assert_provider_contract
     from ecs_agent.testing.fake_entity import FakeEntity
     from ecs_agent.testing.fault_laws import assert_fault_laws
     from ecs_agent.testing.fault_plan import FaultPlan
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from ecs_agent.testing.outcome import Outcome, expected_outcome
     from ecs_agent.testing.replay_loop import ReplayLoop
     from ecs_agent.testing.reply import Reply, chat_reply, chunk, error_reply, json_reply
+    from ecs_agent.testing.request_laws import request_problems
     from ecs_agent.testing.script_draw import random_script
     from ecs_agent.testing.script_reply import scripted_reply
     from ecs_agent.testing.server import LoopbackServer
@@ -23,9 +25,12 @@ if TYPE_CHECKING:
     from ecs_agent.testing.stream_laws import assert_stream_laws
     from ecs_agent.testing.transport import ScriptedTransport
     from ecs_agent.testing.virtual_clock import VirtualClockLoop, VirtualDeadlockError, run
+    from ecs_agent.testing.wires import WireFamily
 
 _HOME = {
+    "BEHAVIOURS": "contract",
     "BrokenLawError": "laws",
+    "CANARY": "contract",
     "CassetteFixture": "cassette_fixture",
     "FakeEntity": "fake_entity",
     "FaultPlan": "fault_plan",
@@ -37,10 +42,13 @@ _HOME = {
     "Reply": "reply",
     "ScriptedTransport": "transport",
     "ShufflingLoop": "shuffling_loop",
+    "Subject": "contract",
     "UnusedRecordingWarning": "cassette_fixture",
     "VirtualClockLoop": "virtual_clock",
     "VirtualDeadlockError": "virtual_clock",
+    "WireFamily": "wires",
     "assert_fault_laws": "fault_laws",
+    "assert_provider_contract": "contract",
     "assert_stream_laws": "stream_laws",
     "chat_reply": "reply",
     "chunk": "reply",
@@ -48,12 +56,15 @@ _HOME = {
     "expected_outcome": "outcome",
     "json_reply": "reply",
     "random_script": "script_draw",
+    "request_problems": "request_laws",
     "run": "virtual_clock",
     "run_shuffled": "shuffling_loop",
     "scripted_reply": "script_reply",
 }
 
 __all__ = [
+    "BEHAVIOURS",
+    "CANARY",
     "BrokenLawError",
     "CassetteFixture",
     "FakeEntity",
@@ -66,10 +77,13 @@ __all__ = [
     "Reply",
     "ScriptedTransport",
     "ShufflingLoop",
+    "Subject",
     "UnusedRecordingWarning",
     "VirtualClockLoop",
     "VirtualDeadlockError",
+    "WireFamily",
     "assert_fault_laws",
+    "assert_provider_contract",
     "assert_stream_laws",
     "chat_reply",
     "chunk",
@@ -77,6 +91,7 @@ __all__ = [
     "expected_outcome",
     "json_reply",
     "random_script",
+    "request_problems",
     "run",
     "run_shuffled",
     "scripted_reply",

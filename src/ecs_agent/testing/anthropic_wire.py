@@ -155,8 +155,7 @@ def _whole_block(part: Part) -> JsonObject:
         case ReasoningPart(text=text):
             return {"type": "thinking", "thinking": text, "signature": ""}
         case ToolCall():
-            found = parsed(arguments_of(part)) if is_object(part) else {}
-            return {"type": "tool_use", "id": part.id, "name": part.name, "input": found}
+            return {"type": "tool_use", "id": part.id, "name": part.name, "input": parsed(arguments_of(part)) if is_object(part) else {}}
         case OpaquePart(data=data):
             return data
         case CitationPart():

@@ -34,6 +34,8 @@ class Law(StrEnum):
     AT_ONCE = "closing or cancelling a stream ends whoever waits for it, at once"
     STRUCTURED = "response_format cannot be streamed, and is refused before anything is sent"
     FAULT = "a client reports a fault as what it is, with what had arrived"
+    REQUEST = "a request is what its API takes: every call has its result, and nobody's replay data is sent to another"
+    SECRETS = "a key is sent to its server and appears nowhere else"
 
 
 class BrokenLawError(AssertionError):

@@ -31,7 +31,10 @@ _ENDINGS: Final[tuple[tuple[str, WireFamily], ...]] = (
 def family_of(path: str) -> WireFamily:
     """The protocol of a request, by the end of its path; the chat protocol if it is none of the others'."""
     path = path.partition("?")[0].rstrip("/")
-    return next((family for ending, family in _ENDINGS if path.endswith(ending)), "openai-chat")
+    for ending, family in _ENDINGS:
+        if path.endswith(ending):
+            return family
+    return "openai-chat"
 
 
 def writer_of(wire: WireFamily) -> type[WireWriter]:
