@@ -84,11 +84,7 @@ class _Window:
     __slots__ = ("_amounts", "_limit", "_sum", "_unit")
 
     def __init__(self, limit: int, unit: str) -> None:
-        if isinstance(limit, bool) or not isinstance(limit, int):
-            raise TypeError(f"{unit}_per_minute is a {type(limit).__name__}; give a whole number, or None for no limit")
-        if limit < 1:
-            raise ValueError(f"{unit}_per_minute is {limit}; at least one {unit.rstrip('s')} must be allowed")
-        self._limit = limit
+        self._limit = check_count(f"{unit}_per_minute", limit)
         self._unit = unit
         self._amounts: OrderedDict[int, tuple[float, int]] = OrderedDict()
         self._sum = 0
@@ -126,3 +122,17 @@ class _Window:
     def forget_after(self, now: float) -> None:
         while self._amounts and next(reversed(self._amounts.values()))[0] > now:
             self._sum -= self._amounts.popitem()[1][1]
+
+
+def check_count(name: str, limit: object) -> int:
+    """A limit that is a number of things.
+
+    Raises:
+        TypeError: it is no whole number.
+        ValueError: it is less than one.
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"{name} is a {type(limit).__name__}; give a whole number, or None for no limit")
+    if limit < 1:
+        raise ValueError(f"{name} is {limit}; give at least 1, or None for no limit")
+    return limit

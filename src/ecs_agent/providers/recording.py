@@ -7,20 +7,19 @@ of those that came only the ones that decoding needs, and nothing that looks lik
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.http import default_transport
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.request_data import http_request_to_data, request_to_data, scrubbed, secrets_in
 from ecs_agent.providers.take import CallTake, ExchangeTake
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
-from ecs_agent.providers.wrapping import WrapperProvider
+from ecs_agent.providers.wrapping import NOTHING_SENT, WrapperProvider
 from ecs_agent.streaming.stream import CompletionStream, StreamTap
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
@@ -72,14 +71,14 @@ class RecordingProvider(WrapperProvider):
             return answer.tap(_TakeTap(take))
 
     @contextmanager
-    def _recorded(self, messages: Sequence[Message], options: RequestOptions, *, stream: bool) -> Iterator[CallTake]:
+    def _recorded(self, messages: Sequence[Message], options: RequestOptions, *, stream: bool) -> Generator[CallTake]:
         """The recording of a request, whatever comes of the asking."""
         asked = request_to_data(messages, stream, options, self.model)
         take = self.cassette.open_call(self.name, asked, secrets_in(options.get("extra_headers") or {}), asyncio.get_running_loop().time)
         try:
             yield take
-        except (UnsupportedFeatureError, TypeError):
-            take.drop()  # nothing was sent
+        except NOTHING_SENT:
+            take.drop()
             raise
         except Exception as error:
             take.fail(error)
@@ -107,16 +106,16 @@ class _TakeTap(StreamTap):
     def __init__(self, take: CallTake) -> None:
         self._take = take
 
-    def note(self, deltas: Sequence[StreamDelta]) -> None:
+    def note(self, deltas: Sequence[StreamDelta], /) -> None:
         self._take.note(deltas)
 
-    def complete(self, _: CompletionStream) -> None:
+    def complete(self, _: CompletionStream, /) -> None:
         self._take.complete()
 
-    def fail(self, _: CompletionStream, error: Exception) -> None:
+    def fail(self, _: CompletionStream, error: Exception, /) -> None:
         self._take.fail(error)
 
-    def leave(self, _: CompletionStream) -> None:
+    def leave(self, _: CompletionStream, /) -> None:
         self._take.leave()
 
 

@@ -8,13 +8,17 @@ and whatever only one kind of provider has is reached through `provider`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self, Unpack, overload
+from typing import Final, Literal, Self, Unpack, overload
 
+from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.calling import accepted, as_stream, ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message
+
+NOTHING_SENT: Final = (UnsupportedFeatureError, TypeError)
+"""What a provider raises of a request that it does not send."""
 
 
 class WrapperProvider:

@@ -47,16 +47,16 @@ class StreamTap:
     or a stream that is dropped would not be closed.
     """
 
-    def note(self, deltas: Sequence[StreamDelta]) -> None:
+    def note(self, deltas: Sequence[StreamDelta], /) -> None:
         """These were read at once."""
 
-    def complete(self, stream: CompletionStream) -> None:
+    def complete(self, stream: CompletionStream, /) -> None:
         """The answer is whole: it was read to its end, or left after its finish."""
 
-    def fail(self, stream: CompletionStream, error: Exception) -> None:
+    def fail(self, stream: CompletionStream, error: Exception, /) -> None:
         """It broke off."""
 
-    def leave(self, stream: CompletionStream) -> None:
+    def leave(self, stream: CompletionStream, /) -> None:
         """It was closed, cancelled or dropped before its finish."""
 
 
@@ -93,12 +93,14 @@ class CompletionStream:
         """Let someone hear what becomes of this stream, without a second stream around it: a delta costs nothing more.
 
         Args:
-            tap: hears of every read from now on, and of the end; of several the first one first. Not of a stream that has ended already.
+            tap: hears of every read from now on, and of the end, at once if that was before; of several the first one first.
 
         Returns:
             This stream.
         """
         self._taps = (*self._taps, tap)
+        if self._closed:
+            self._over()
         return self
 
     def __aiter__(self) -> Self:
