@@ -68,7 +68,7 @@ class RateLimitedProvider(WrapperProvider):
         try:
             result = await super()._whole(messages, options)
         except BaseException as error:
-            place.fail(error)
+            place.refused(error)
             raise
         place.over(result)
         return result
@@ -76,15 +76,15 @@ class RateLimitedProvider(WrapperProvider):
     async def _stream(self, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
         place = await self._admitted(messages, options)
         try:
-            return (await super()._stream(messages, options)).tap(_PlaceTap(place))
+            return (await super()._stream(messages, options)).tap(place)
         except BaseException as error:
-            place.fail(error)
+            place.refused(error)
             raise
 
     async def _admitted(self, messages: Sequence[Message], options: RequestOptions) -> _Place:
         """Wait until a request may start."""
-        prompt = estimate_tokens(messages, tools=options.get("tools")) if self._counts_tokens else 0
-        tokens = prompt + (options.get("max_tokens") or 0)
+        prompt = estimate_tokens(messages, tools=options.get("tools")) if self._counts_tokens else None
+        tokens = prompt + (options.get("max_tokens") or 0) if prompt is not None else 0
         since = asyncio.get_running_loop().time()
         release: Callable[[], None] | None = None
         try:
@@ -109,24 +109,33 @@ class RateLimitedProvider(WrapperProvider):
         return RateLimitError(said, retry_after=after, provider=self.name, model=options.get("model") or self.model)
 
 
-class _Place:
+class _Place(StreamTap):
     """What one request holds until it is over: its place among those that are open, and its turn of the limiter.
 
     Args:
         limiter: where the turn is from.
         turn: its number.
-        prompt: how many tokens its prompt has, about.
+        prompt: how many tokens its prompt has, about; None if tokens do not count.
         release: gives the place back.
     """
 
-    def __init__(self, limiter: RateLimiter, turn: int, prompt: int, release: Callable[[], None]) -> None:
+    def __init__(self, limiter: RateLimiter, turn: int, prompt: int | None, release: Callable[[], None]) -> None:
         self._limiter = limiter
         self._turn = turn
         self._prompt = prompt
         self._release = release
 
-    def fail(self, error: BaseException) -> None:
-        """There was no answer, or not all of it."""
+    def complete(self, stream: CompletionStream, /) -> None:
+        self.over(stream.result())
+
+    def fail(self, stream: CompletionStream, _: Exception, /) -> None:
+        self.over(stream.result())
+
+    def leave(self, stream: CompletionStream, /) -> None:
+        self.over(stream.result())
+
+    def refused(self, error: BaseException) -> None:
+        """The asking itself failed."""
         if isinstance(error, NOTHING_SENT):
             self._limiter.give_back(self._turn)
             self._release()
@@ -135,27 +144,16 @@ class _Place:
 
     def over(self, result: CompletionResult | None) -> None:
         """This is what came, all of it or not."""
-        tokens = self._prompt
-        if result is not None:
-            tokens = result.usage.total_tokens if result.usage is not None else tokens + estimate_usage((), result.message).completion_tokens
-        self._limiter.settle(self._turn, tokens)
+        self._limiter.settle(self._turn, self._used(result))
         self._release()
 
-
-class _PlaceTap(StreamTap):
-    """Gives a place back when its stream is over."""
-
-    def __init__(self, place: _Place) -> None:
-        self._place = place
-
-    def complete(self, stream: CompletionStream, /) -> None:
-        self._place.over(stream.result())
-
-    def fail(self, stream: CompletionStream, _: Exception, /) -> None:
-        self._place.over(stream.result())
-
-    def leave(self, stream: CompletionStream, /) -> None:
-        self._place.over(stream.result())
+    def _used(self, result: CompletionResult | None) -> int:
+        """The provider's count, else an estimate."""
+        if self._prompt is None:
+            return 0
+        if result is None:
+            return self._prompt
+        return result.usage.total_tokens if result.usage is not None else self._prompt + estimate_usage((), result.message).completion_tokens
 
 
 def _nothing() -> None:
