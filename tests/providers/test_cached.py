@@ -31,14 +31,16 @@ def asked(provider: CachedProvider) -> int:
 
 
 async def whole(provider: CachedProvider, **options: Any) -> CompletionResult:
-    return await provider.complete(HI, **options)
+    result: CompletionResult = await provider.complete(HI, **options)
+    return result
 
 
 async def streamed(provider: CachedProvider, **options: Any) -> CompletionResult:
     async with await provider.complete(HI, stream=True, **options) as stream:
         async for _ in stream:
             pass
-        return stream.result()
+        result: CompletionResult = stream.result()
+        return result
 
 
 BOTH = [pytest.param(whole, id="whole"), pytest.param(streamed, id="streamed")]

@@ -96,8 +96,9 @@ class TestLimits:
     @pytest.mark.parametrize("name", ["requests_per_minute", "tokens_per_minute", "max_concurrent"])
     def test_limits_are_numbers(self, name: str) -> None:
         for wrong, error in ((0, ValueError), ("3", TypeError), (1.5, TypeError)):
+            limits: dict[str, Any] = {name: wrong}
             with pytest.raises(error, match=f"{name} is"):
-                RateLimitedProvider(FakeProvider([]), **{name: wrong})
+                RateLimitedProvider(FakeProvider([]), **limits)
 
     def test_so_is_the_wait(self) -> None:
         with pytest.raises(ValueError, match="wait is -1"):

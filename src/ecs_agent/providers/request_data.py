@@ -46,11 +46,10 @@ def request_to_data(messages: Sequence[Message], stream: bool, options: RequestO
         UnsavableError: an option holds what is no data.
     """
     headers = options.get("extra_headers") or {}
-    asked = exact_request_to_data(messages, options, model)
-    given = asked.pop("options", None)
-    asked["stream"] = bool(stream)
-    if given is not None:
-        asked["options"] = {**given, "extra_headers": dict.fromkeys(given["extra_headers"], HIDDEN)} if headers else given
+    exact = exact_request_to_data(messages, options, model)
+    asked: JsonObject = {"model": exact.pop("model"), "stream": bool(stream), **exact}
+    if headers:
+        asked["options"] = {**asked["options"], "extra_headers": dict.fromkeys(asked["options"]["extra_headers"], HIDDEN)}
     clean: JsonObject = scrubbed(asked, secrets_in(headers))
     return clean
 
