@@ -408,6 +408,19 @@ class TestWaiting:
 
         run(main)
 
+    def test_a_turn_that_is_given_back_is_the_next_ones_also_when_a_server_limits_them(self) -> None:
+        async def main() -> None:
+            limiter = RateLimiter()
+            await told(limiter, 200, ratelimit_remaining="0", ratelimit_reset="5")
+            first, second = asyncio.ensure_future(limiter.ready(now())), asyncio.ensure_future(limiter.ready(now()))
+            await asyncio.sleep(0)
+            limiter._admit()
+            asyncio.get_running_loop().call_at(5.0, first.cancel)
+            await second
+            assert (now(), first.cancelled()) == (5.0, True)
+
+        run(main)
+
     def test_a_turn_that_is_given_back_after_a_refusal_opens_nothing(self) -> None:
         async def main() -> None:
             limiter = RateLimiter()
@@ -424,6 +437,31 @@ class TestWaiting:
             asyncio.get_running_loop().call_at(5.0, refused_and_cancelled)
             await second
             assert now() == 12.0
+
+        run(main)
+
+    def test_a_turn_that_was_not_used_after_all_is_the_next_ones(self) -> None:
+        async def main() -> None:
+            limiter = RateLimiter(1, tokens_per_minute=10)
+            turn = await limiter.ready(now(), 10)
+            second = asyncio.ensure_future(limiter.ready(now(), 10))
+            await asyncio.sleep(1)
+            limiter.give_back(turn)
+            await second
+            assert now() == 1.0
+
+        run(main)
+
+    def test_whoever_is_behind_a_large_request_waits_with_it(self) -> None:
+        async def main() -> None:
+            limiter = RateLimiter(tokens_per_minute=10)
+            await limiter.ready(now(), 6)
+            large, small = asyncio.ensure_future(limiter.ready(now(), 5)), asyncio.ensure_future(limiter.ready(now(), 4))
+            await asyncio.sleep(1)
+            assert (limiter.waiting, limiter.opens_in(4), limiter.opens_in(5)) == (2, 0.0, 59.0)
+            large.cancel()
+            await small
+            assert now() == 1.0
 
         run(main)
 

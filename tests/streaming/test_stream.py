@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from ecs_agent.errors import ProviderError, RateLimitError, StreamInterruptedError
-from ecs_agent.streaming import CompletionStream, DeltaSource, Finished, StreamEvent, TextDelta, ToolCallStarted, UsageReported
+from ecs_agent.streaming import CompletionStream, DeltaSource, Finished, StreamEvent, StreamTap, TextDelta, ToolCallStarted, UsageReported
 from ecs_agent.streaming.fold import Fold, TextDeltas
 from ecs_agent.types import CompletionResult, Message, StreamDelta, Timing, ToolCall, Usage
 
@@ -454,3 +454,110 @@ class TestOddProviders:
         with pytest.raises(StopAsyncIteration):
             await reading
         assert content(stream) == ""
+
+
+class Ear(StreamTap):
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[object] = []
+
+    def note(self, deltas: Sequence[StreamDelta], /) -> None:
+        self.heard.append(list(deltas))
+
+    def complete(self, stream: CompletionStream, /) -> None:
+        self.heard.append(("complete", stream.result().message.content))
+
+    def fail(self, stream: CompletionStream, error: Exception, /) -> None:
+        self.heard.append(("fail", stream.result().message.content, type(error)))
+
+    def leave(self, stream: CompletionStream, /) -> None:
+        self.heard.append(("leave", stream.result().message.content))
+
+
+class TestTap:
+    async def test_it_hears_of_every_read_and_once_of_the_end(self) -> None:
+        ear = Ear()
+        stream = CompletionStream(FakeSource([A, B], [C, END]))
+        assert stream.tap(ear) is stream
+        async for _ in stream:
+            pass
+        await stream.aclose()
+        stream.abort()
+        assert ear.heard == [[A, B], [C, END], ("complete", "abc")]
+
+    async def test_it_hears_of_reads_that_are_taken_whole(self) -> None:
+        ear = Ear()
+        stream = CompletionStream(FakeSource([A, B], [END])).tap(ear)
+        while await stream.read():
+            pass
+        assert ear.heard == [[A, B], [END], ("complete", "ab")]
+
+    async def test_the_first_one_hears_first(self) -> None:
+        heard: list[str] = []
+
+        class Named(StreamTap):
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def complete(self, stream: CompletionStream, /) -> None:
+                heard.append(self.name)
+
+        stream = CompletionStream(FakeSource([END])).tap(Named("a")).tap(Named("b"))
+        _ = [delta async for delta in stream]
+        assert heard == ["a", "b"]
+
+    async def test_an_end_without_a_finish_is_a_failure(self) -> None:
+        ear = Ear()
+        with pytest.raises(StreamInterruptedError):
+            _ = [delta async for delta in CompletionStream(FakeSource([A])).tap(ear)]
+        assert ear.heard == [[A], ("fail", "a", StreamInterruptedError)]
+
+    @pytest.mark.parametrize("error", [RateLimitError("slow"), ZeroDivisionError()])
+    async def test_so_is_an_error(self, error: Exception) -> None:
+        ear = Ear()
+        with pytest.raises(type(error)):
+            _ = [delta async for delta in CompletionStream(FakeSource([A], error)).tap(ear)]
+        assert ear.heard == [[A], ("fail", "a", type(error))]
+
+    @pytest.mark.parametrize("way", ["close", "abort", "drop", "cancelled"])
+    async def test_every_way_to_leave_is_heard_with_what_was_handed_out(self, way: str) -> None:
+        ear = Ear()
+        rest: list[Sequence[StreamDelta] | BaseException] = [asyncio.CancelledError()] if way == "cancelled" else [[C]]
+        stream = CompletionStream(FakeSource([A, B], *rest)).tap(ear)
+        await anext(stream)
+        if way == "close":
+            await stream.aclose()
+        elif way == "abort":
+            stream.abort()
+        elif way == "drop":
+            del stream
+        else:
+            await anext(stream)
+            with pytest.raises(asyncio.CancelledError):
+                await anext(stream)
+        assert ear.heard == [[A, B], ("leave", "ab" if way == "cancelled" else "a")]
+
+    async def test_one_that_is_left_after_its_finish_is_complete(self) -> None:
+        ear = Ear()
+        stream = CompletionStream(FakeSource([A, END])).tap(ear)
+        _ = [await anext(stream) for _ in range(2)]
+        await stream.aclose()
+        assert ear.heard[-1] == ("complete", "a")
+
+    async def test_whoever_comes_after_the_end_hears_of_it_at_once(self) -> None:
+        stream = CompletionStream(FakeSource([A, END]))
+        _ = [delta async for delta in stream]
+        ear = Ear()
+        stream.tap(ear)
+        assert ear.heard == [("complete", "a")]
+
+    async def test_a_tap_that_overrides_nothing_hears_nothing(self) -> None:
+        for script in ([[A], [END]], [[A]], [[A], RateLimitError("slow")]):
+            stream = CompletionStream(FakeSource(*script)).tap(StreamTap())
+            try:
+                await anext(stream)
+                await anext(stream)
+            except ProviderError:
+                pass
+        CompletionStream(FakeSource([A])).tap(StreamTap()).abort()

@@ -1,12 +1,15 @@
 """Providers: whom an agent asks."""
 
+from ecs_agent.providers.cached import CachedProvider
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.fake import FakeProvider
 from ecs_agent.providers.fallback import FallbackProvider
+from ecs_agent.providers.instrumented import CallHooks, InstrumentedProvider, ProviderCall
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
+from ecs_agent.providers.rate_limited import RateLimitedProvider
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
 from ecs_agent.providers.response_format import pydantic_to_response_format
@@ -15,20 +18,26 @@ from ecs_agent.providers.script import Answer, Piece, Script, Step
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
+from ecs_agent.providers.wrapping import WrapperProvider
 
 __all__ = [
     "Answer",
+    "CachedProvider",
+    "CallHooks",
     "Capabilities",
     "Cassette",
     "FakeProvider",
     "FallbackProvider",
+    "InstrumentedProvider",
     "LLMProvider",
     "LocalProvider",
     "ModelOptions",
     "ModelRequest",
     "OpenAIProvider",
     "Piece",
+    "ProviderCall",
     "ProviderLike",
+    "RateLimitedProvider",
     "RecordingProvider",
     "RecordingTransport",
     "ReplayProvider",
@@ -41,6 +50,7 @@ __all__ = [
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "WrapperProvider",
     "capabilities_of",
     "estimate_tokens",
     "estimate_usage",

@@ -16,6 +16,7 @@ from typing import Any, cast
 from ecs_agent.core.tasks import resumed
 from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
 from ecs_agent.streaming.stream import CompletionStream
+from ecs_agent.streaming.unfold import unfold
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
 
@@ -54,7 +55,7 @@ def as_stream(answer: object, provider: object) -> CompletionStream:
     if isinstance(answer, CompletionStream):
         return answer
     if isinstance(answer, CompletionResult):
-        return CompletionStream(_Deltas(_one(answer)))
+        return CompletionStream(_Deltas(_each(unfold(answer))))
     if isinstance(answer, AsyncIterator):
         return CompletionStream(_Deltas(cast("AsyncIterator[StreamDelta]", answer)))
     raise TypeError(
@@ -84,18 +85,9 @@ def _parameter_names(complete: Callable[..., object]) -> frozenset[str] | None:
     return None if any(p.kind is p.VAR_KEYWORD for p in parameters) else frozenset([p.name for p in parameters])
 
 
-async def _one(result: CompletionResult) -> AsyncIterator[StreamDelta]:
-    message = result.message
-    yield StreamDelta(
-        content=message.content or None,
-        reasoning=message.reasoning or None,
-        refusal=message.refusal or None,
-        tool_calls=message.tool_calls,
-        finish_reason=result.finish_reason or ("tool_calls" if message.tool_calls else "stop"),
-        raw_finish_reason=result.raw_finish_reason,
-        usage=result.usage,
-        final=True,
-    )
+async def _each(deltas: Sequence[StreamDelta]) -> AsyncIterator[StreamDelta]:
+    for delta in deltas:
+        yield delta
 
 
 class _Deltas:

@@ -22,7 +22,7 @@ from ecs_agent.providers.capabilities import Capabilities, capabilities_of, comm
 from ecs_agent.providers.error_data import LEAVES
 from ecs_agent.providers.http_stream import check_seconds
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
-from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of
+from ecs_agent.providers.wrapping import check_provider, close, model_of, name_of, stream_of
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 
@@ -73,11 +73,8 @@ class FallbackProvider:
     ) -> None:
         if not providers:
             raise ValueError("there is no provider to fall back on; give at least one")
-        for provider in providers:
-            if not callable(getattr(provider, "complete", None)):
-                raise TypeError(f"a {type(provider).__name__} is no provider: it has no method complete()")
         check_seconds("cooldown", cooldown)
-        self.providers = tuple(providers)
+        self.providers = tuple([check_provider(provider) for provider in providers])
         self.name = name
         self.last_used: str | None = None
         self._cooldown = cooldown

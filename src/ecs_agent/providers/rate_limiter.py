@@ -9,16 +9,15 @@ refused again. While it is silent, one more goes each second, so that a stuck on
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Mapping
 from typing import Final
 
 from ecs_agent.core.waiting_line import WaitingLine
 from ecs_agent.errors import ProviderTimeoutError
 from ecs_agent.providers.classify import MAX_RETRY_AFTER
+from ecs_agent.providers.minute_limits import MinuteLimits
 from ecs_agent.providers.rate_limit import RateLimit, read_rate_limit
 
-MINUTE: Final = 60.0
 NEXT_TRY: Final = 1.0
 """Seconds after which another request may go although the one before it is not answered."""
 
@@ -35,22 +34,19 @@ class RateLimiter:
     Args:
         requests_per_minute: our own limit: so many start within any 60 seconds; None for no limit.
         timeout: seconds to wait; None for as long as it takes.
+        tokens_per_minute: another limit of our own: so many tokens within any 60 seconds; None for no limit.
 
     Raises:
-        ValueError: the limit is less than one.
+        ValueError: a limit is less than one.
         TypeError: it is no whole number.
     """
 
-    def __init__(self, requests_per_minute: int | None = None, timeout: float | None = None) -> None:
-        if requests_per_minute is not None:
-            if isinstance(requests_per_minute, bool) or not isinstance(requests_per_minute, int):
-                raise TypeError(f"requests_per_minute is a {type(requests_per_minute).__name__}; give a whole number, or None for no limit")
-            if requests_per_minute < 1:
-                raise ValueError(f"requests_per_minute is {requests_per_minute}; at least one request must be allowed")
+    def __init__(self, requests_per_minute: int | None = None, timeout: float | None = None, *, tokens_per_minute: int | None = None) -> None:
+        limited = requests_per_minute is not None or tokens_per_minute is not None
+        self._own = MinuteLimits(requests_per_minute, tokens_per_minute) if limited else None
         self._timeout = timeout
         self._line: WaitingLine[int] = WaitingLine()
         self._started = 0
-        self._times: deque[float] | None = deque(maxlen=requests_per_minute) if requests_per_minute is not None else None
         self._last: int | None = None  # the number up to which requests may start; None for all
         self._renewed_at = 0.0  # when `_last` is over; the loop's time, as all times here
         self._closed_at: float | None = None  # since when the first in line waits for the server
@@ -67,32 +63,35 @@ class RateLimiter:
         """How many wait for their turn."""
         return len(self._line)
 
-    async def ready(self, since: float) -> int:
+    async def ready(self, since: float, tokens: int = 0) -> int:
         """Wait until the next request may start; the number it has then.
 
-        Whoever has one says how it went: `heard` with the head of the response, or `unheard` if there was none.
+        Whoever has one says how it went: `heard` with the head of the response, or `unheard` if there was none. Whoever told tokens says `settle`.
 
         Args:
             since: the loop's time from which on the timeout counts.
+            tokens: how many it has, about.
 
         Raises:
             ProviderTimeoutError: it was not in time.
         """
-        if self._last is None and self._times is None:
+        if self._last is None and self._own is None:
             return self._numbered()
         loop = self._enter()
         now = loop.time()
-        if not self._line and self._opens_at(now) <= now:
-            return self._start(now)
+        if not self._line and self._opens_at(now, tokens) <= now:
+            return self._start(now, tokens)
         if self._timer is None:
-            self._arm(self._opens_at(now))
+            self._arm(self._opens_at(now, tokens))
         try:
             async with asyncio.timeout_at(None if self._timeout is None else since + self._timeout):
-                return await self._line.wait(self._give_back)
+                return await self._line.wait(self._take_back, tokens)
         except BaseException as error:
             self._admit()
             if isinstance(error, TimeoutError):
-                raise ProviderTimeoutError(self._why()) from None
+                raise ProviderTimeoutError(
+                    f"{self.which(tokens)} left no room within {self._timeout} s (pool_timeout); ask less often, or wait longer"
+                ) from None
             raise
 
     def heard(self, turn: int, status: int, headers: Mapping[str, str], now: float | None = None) -> None:
@@ -123,6 +122,28 @@ class RateLimiter:
             if self._last is not None and turn > self._stopped_at:
                 self._last += 1
             self._admit()
+
+    def settle(self, turn: int, tokens: int) -> None:
+        """A request is over, and had so many tokens. Safe when no event loop runs any more, as for a stream that is dropped after it."""
+        if self._own is not None and self._loop is not None:
+            self._own.settle(turn, tokens, self._loop.time())
+        self._on_their_way.discard(turn)
+        self._admit()
+
+    def give_back(self, turn: int) -> None:
+        """A request was not sent after all: the next one has its turn."""
+        self._take_back(turn)
+        self._admit()
+
+    def opens_in(self, tokens: int = 0) -> float:
+        """In how many seconds a request may start if nobody else asks, as far as that is known."""
+        now = self._enter().time()
+        return self._opens_at(now, tokens) - now
+
+    def which(self, tokens: int = 0) -> str:
+        """Whose limit it is that a request waits for, for a sentence."""
+        own = self._own.which(tokens, self._enter().time()) if self._own is not None else None
+        return own or "the server's rate limit"
 
     def _close(self, time: float, pause: float) -> None:
         """Nobody starts for a while, and then one."""
@@ -157,18 +178,16 @@ class RateLimiter:
             self._last = max(self._last or 0, self._started) + 2 if self._line else None
             self._renewed_at = time + NEXT_TRY
 
-    def _opens_at(self, now: float) -> float:
-        """When the next request may start; now at the earliest."""
+    def _opens_at(self, now: float, tokens: int) -> float:
+        """When the next request, of so many tokens, may start; now at the earliest."""
         if self._last is not None and not self._careful and now >= self._renewed_at and self._started < self._last:
             self._last = None  # the room was not used up while it counted, and what there is now nobody told
         at = now
         if self._last is not None and self._started >= self._last:
             at = max(at, self._renewed_at)
-        if self._times is not None and len(self._times) == self._times.maxlen:
-            at = max(at, self._times[0] + MINUTE)
-        return at
+        return max(at, self._own.opens_at(tokens, now)) if self._own is not None else at
 
-    def _start(self, now: float) -> int:
+    def _start(self, now: float, tokens: int) -> int:
         if self._last is not None and self._started >= self._last:  # the time is over: one goes first
             if not self._careful:
                 self._careful = True
@@ -176,8 +195,8 @@ class RateLimiter:
             self._last = self._started + 1
             self._renewed_at = now + NEXT_TRY
         turn = self._numbered()
-        if self._times is not None:
-            self._times.append(now)
+        if self._own is not None:
+            self._own.start(turn, tokens, now)
         self._closed_at = now if self._last is not None and turn >= self._last else None
         return turn
 
@@ -186,27 +205,26 @@ class RateLimiter:
         self._on_their_way.add(self._started)
         return self._started
 
-    def _give_back(self, turn: int) -> None:
-        """Whoever was served is gone: the next one has the turn."""
+    def _take_back(self, turn: int) -> None:
+        """Whoever was served is gone."""
         self._on_their_way.discard(turn)
         if self._last is not None and turn > self._stopped_at:
             self._last += 1
-        if self._times:
-            self._times.pop()
+        if self._own is not None:
+            self._own.take_back(turn)
 
     def _admit(self) -> None:
         """Serve those whose turn it is, and set the timer for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._line and self._loop is not None:
+        while self._loop is not None and (tokens := self._line.next_size()) is not None:
             now = self._loop.time()
-            at = self._opens_at(now)
+            at = self._opens_at(now, tokens)
             if at > now:
                 self._arm(at)
                 return
-            if self._line.serve(self._started + 1):
-                self._start(now)
+            self._line.serve(self._start(now, tokens))
 
     def _arm(self, at: float) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -221,15 +239,9 @@ class RateLimiter:
             self._closed_at = None
             if self._renewed_at > now + MAX_RETRY_AFTER:
                 self._renewed_at = now
-            while self._times and self._times[-1] > now:
-                self._times.pop()
+            if self._own is not None:
+                self._own.forget_after(now)
         return loop
-
-    def _why(self) -> str:
-        whose = "the server's rate limit"
-        if self._times is not None and len(self._times) == self._times.maxlen:
-            whose = f"our own limit of {self._times.maxlen} requests a minute (requests_per_minute)"
-        return f"{whose} left no room within {self._timeout} s (pool_timeout); ask less often, or wait longer"
 
 
 def _pause_of(status: int, said: RateLimit | None) -> float | None:

@@ -7,26 +7,21 @@ of those that came only the ones that decoding needs, and nothing that looks lik
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar, Unpack, overload
+from typing import Final
 from urllib.parse import urlsplit
 
-from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.calling import ask
-from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.http_client import default_transport
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.request_data import http_request_to_data, request_to_data, scrubbed, secrets_in
-from ecs_agent.providers.take import ExchangeTake, Take
+from ecs_agent.providers.take import CallTake, ExchangeTake
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
-from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of
-from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message
-
-D = TypeVar("D")
-D_co = TypeVar("D_co", covariant=True)
+from ecs_agent.providers.wrapping import NOTHING_SENT, WrapperProvider
+from ecs_agent.streaming.stream import CompletionStream, StreamTap
+from ecs_agent.types import CompletionResult, Message, StreamDelta
 
 KEPT_HEADERS: Final = frozenset(
     {
@@ -45,63 +40,45 @@ KEPT_HEADERS: Final = frozenset(
 """The headers of a response that are recorded, beside the host of a `location`: those that say what it is, what failed, and when to ask again."""
 
 
-class RecordingProvider:
+class RecordingProvider(WrapperProvider):
     """Asks another provider, and records what is asked and answered.
 
     Args:
         provider: whom to ask.
         cassette: where to; a path is recorded anew, and is there when this provider is closed.
+
+    Raises:
+        UnsavableError: from `complete`, an option holds what is no data.
+        StoreError: from `complete`, the cassette is closed.
     """
 
     def __init__(self, provider: ProviderLike, cassette: Cassette | str | Path) -> None:
-        self.provider = provider
+        super().__init__(provider)
         self.cassette = cassette if isinstance(cassette, Cassette) else Cassette(cassette)
         self._owns = self.cassette is not cassette
         self.cassette.introduce(self.name, self.model, self.capabilities)
 
-    @property
-    def model(self) -> str:
-        """The wrapped provider's model."""
-        return model_of(self.provider)
+    async def _whole(self, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
+        with self._recorded(messages, options, stream=False) as take:
+            result = await super()._whole(messages, options)
+            take.whole(result)
+            return result
 
-    @property
-    def name(self) -> str:
-        """The wrapped provider's name."""
-        return name_of(self.provider)
+    async def _stream(self, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
+        with self._recorded(messages, options, stream=True) as take:
+            answer = await super()._stream(messages, options)
+            take.accepted()
+            return answer.tap(_TakeTap(take))
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """The wrapped provider's."""
-        return capabilities_of(self.provider)
-
-    @overload
-    async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
-    @overload
-    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> CompletionStream: ...
-    @overload
-    async def complete(self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]) -> CompletionResult | CompletionStream: ...
-    async def complete(
-        self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | CompletionStream:
-        """Ask the wrapped provider.
-
-        Raises:
-            ProviderError: as the wrapped provider.
-            UnsavableError: an option holds what is no data.
-            StoreError: the cassette is closed.
-        """
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+    @contextmanager
+    def _recorded(self, messages: Sequence[Message], options: RequestOptions, *, stream: bool) -> Generator[CallTake]:
+        """The recording of a request, whatever comes of the asking."""
         asked = request_to_data(messages, stream, options, self.model)
-        take = self.cassette.open_call(self.name, asked, secrets_in(options.get("extra_headers") or {}), loop.time)
+        take = self.cassette.open_call(self.name, asked, secrets_in(options.get("extra_headers") or {}), asyncio.get_running_loop().time)
         try:
-            if not stream:
-                result = await ask(self.provider, messages, options)
-                take.whole(result)
-                return result
-            answer = await stream_of(self.provider, messages, options)
-        except (UnsupportedFeatureError, TypeError):
-            take.drop()  # nothing was sent
+            yield take
+        except NOTHING_SENT:
+            take.drop()
             raise
         except Exception as error:
             take.fail(error)
@@ -109,8 +86,6 @@ class RecordingProvider:
         except BaseException:
             take.leave()
             raise
-        take.accepted()
-        return CompletionStream(_Recorded(answer, take), started=started, clock=loop.time)
 
     async def aclose(self) -> None:
         """Close the wrapped provider, and a cassette that was given as a path.
@@ -119,60 +94,29 @@ class RecordingProvider:
             StoreError: something could not be recorded.
         """
         try:
-            await close(self.provider)
+            await super().aclose()
         finally:
             if self._owns:
                 self.cassette.close()
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+class _TakeTap(StreamTap):
+    """Writes down what a stream reads."""
 
-    def __repr__(self) -> str:
-        return f"RecordingProvider({self.provider!r})"
-
-
-class _Reads(Protocol[D_co]):
-    """An answer, or a response, as it arrives."""
-
-    def read(self) -> Coroutine[Any, Any, D_co]: ...
-
-    async def aclose(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
-class _Recorded(Generic[D]):
-    """What arrives, written down as it is read."""
-
-    def __init__(self, answer: _Reads[D], take: Take[D]) -> None:
-        self._answer = answer
+    def __init__(self, take: CallTake) -> None:
         self._take = take
 
-    async def read(self) -> D:
-        """What has arrived; empty at the end."""
-        try:
-            data = await self._answer.read()
-        except Exception as error:
-            self._take.fail(error)
-            raise
-        if data:
-            self._take.note(data)
-        else:
-            self._take.complete()
-        return data
+    def note(self, deltas: Sequence[StreamDelta], /) -> None:
+        self._take.note(deltas)
 
-    async def aclose(self) -> None:
-        """Leave."""
-        self._take.leave()
-        await self._answer.aclose()
+    def complete(self, _: CompletionStream, /) -> None:
+        self._take.complete()
 
-    def abort(self) -> None:
-        """Leave, without awaiting."""
+    def fail(self, _: CompletionStream, error: Exception, /) -> None:
+        self._take.fail(error)
+
+    def leave(self, _: CompletionStream, /) -> None:
         self._take.leave()
-        self._answer.abort()
 
 
 class RecordingTransport:
@@ -228,10 +172,34 @@ def _kept(headers: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
     return kept
 
 
-class _RecordedResponse(_Recorded[bytes]):
+class _RecordedResponse:
     """A response whose bytes are written down as they are read."""
 
     def __init__(self, response: TransportResponse, take: ExchangeTake) -> None:
-        super().__init__(response, take)
         self.status = response.status
         self.headers = response.headers
+        self._response = response
+        self._take = take
+
+    async def read(self) -> bytes:
+        """What has arrived; empty at the end."""
+        try:
+            data = await self._response.read()
+        except Exception as error:
+            self._take.fail(error)
+            raise
+        if data:
+            self._take.note(data)
+        else:
+            self._take.complete()
+        return data
+
+    async def aclose(self) -> None:
+        """Leave."""
+        self._take.leave()
+        await self._response.aclose()
+
+    def abort(self) -> None:
+        """Leave, without awaiting."""
+        self._take.leave()
+        self._response.abort()

@@ -45,24 +45,48 @@ def request_to_data(messages: Sequence[Message], stream: bool, options: RequestO
     Raises:
         UnsavableError: an option holds what is no data.
     """
-    secrets = secrets_in(options.get("extra_headers") or {})
-    asked: JsonObject = {"model": options.get("model") or model, "stream": bool(stream), "messages": [message_to_data(each) for each in messages]}
+    headers = options.get("extra_headers") or {}
+    exact = exact_request_to_data(messages, options, model)
+    asked: JsonObject = {"model": exact.pop("model"), "stream": bool(stream), **exact}
+    if headers:
+        asked["options"] = {**asked["options"], "extra_headers": dict.fromkeys(asked["options"]["extra_headers"], HIDDEN)}
+    clean: JsonObject = scrubbed(asked, secrets_in(headers))
+    return clean
+
+
+def exact_request_to_data(messages: Sequence[Message], options: RequestOptions, model: str) -> JsonObject:
+    """What is asked of a model, to compare requests exactly: nothing is left out for being secret, so it is not to be kept.
+
+    Raises:
+        UnsavableError: an option holds what is no data.
+    """
+    asked: JsonObject = {"model": options.get("model") or model, "messages": [message_to_data(each) for each in messages]}
     given = {name: _option(name, value) for name, value in options.items() if value is not None and name not in _NOT_ASKED}
     if given:
         asked["options"] = given
-    clean: JsonObject = scrubbed(asked, secrets)
-    return clean
+    return asked
+
+
+def options_without_secrets(options: RequestOptions) -> dict[str, object]:
+    """The options that are set, to be looked at: of headers the names, of what is data nothing that looks like a key."""
+    secrets = secrets_in(options.get("extra_headers") or {})
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if "extra_headers" in given:
+        given["extra_headers"] = dict.fromkeys(_headers(given["extra_headers"]), HIDDEN)
+    return {name: value if name == "tools" else scrubbed(_as_json(value), secrets) for name, value in given.items()}
 
 
 def _option(name: str, value: Any) -> Any:
     try:
         if name == "tools":
             return [schema_to_data(tool) for tool in value]
-        if name == "extra_headers":
-            return dict.fromkeys(sorted([str(header).lower() for header in value]), HIDDEN)
-        return _PLAIN.write(_as_json(value))
+        return _headers(value) if name == "extra_headers" else _PLAIN.write(_as_json(value))
     except TypeError as error:
         raise UnsavableError(f"a request with the option {name!r} cannot be recorded: it {error}") from None
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    return dict(sorted([(str(name).lower(), str(value)) for name, value in headers.items()]))
 
 
 def _as_json(value: Any) -> Any:

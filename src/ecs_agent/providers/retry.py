@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal, Unpack, overload
+from collections.abc import Awaitable, Callable, Sequence
 
 from ecs_agent.errors import ProviderError
 from ecs_agent.logging import get_logger
-from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.classify import MAX_RETRY_AFTER
-from ecs_agent.providers.protocol import LLMProvider, RequestOptions
-from ecs_agent.types import CompletionResult, Message, RetryConfig, StreamDelta
+from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.wrapping import WrapperProvider
+from ecs_agent.types import CompletionResult, Message, RetryConfig
 
 MOST_DOUBLINGS = 64
 """After so many the wait is `max_wait` whatever the numbers are, and a float still holds them."""
@@ -23,8 +22,8 @@ MOST_DOUBLINGS = 64
 _log = get_logger("ecs_agent.providers.retry")
 
 
-class RetryProvider:
-    """Wraps a provider and repeats a failed request; see `RetryConfig` for when and how long it waits.
+class RetryProvider(WrapperProvider):
+    """Wraps a provider and repeats a failed request; see `RetryConfig` for when and how long it waits. What is raised is the last failure.
 
     Args:
         provider: whom to ask.
@@ -36,7 +35,7 @@ class RetryProvider:
 
     def __init__(
         self,
-        provider: LLMProvider,
+        provider: ProviderLike,
         retry_config: RetryConfig | None = None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -45,50 +44,18 @@ class RetryProvider:
     ) -> None:
         if retry_config is not None and not isinstance(retry_config, RetryConfig):
             raise TypeError(f"retry_config is a {type(retry_config).__name__}; give a RetryConfig")
-        self.provider = provider
+        super().__init__(provider)
         self.config = retry_config if retry_config is not None else RetryConfig()
         self._sleep = sleep
         self._clock = clock
         self._rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not a secret
 
-    @property
-    def model(self) -> str:
-        """The wrapped provider's model."""
-        return str(getattr(self.provider, "model", ""))
-
-    @property
-    def name(self) -> str:
-        """The wrapped provider's name."""
-        return str(getattr(self.provider, "name", type(self.provider).__name__))
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The wrapped provider's."""
-        return capabilities_of(self.provider)
-
-    @overload
-    async def complete(self, messages: Sequence[Message], stream: Literal[False] = False, **options: Unpack[RequestOptions]) -> CompletionResult: ...
-    @overload
-    async def complete(self, messages: Sequence[Message], stream: Literal[True], **options: Unpack[RequestOptions]) -> AsyncIterator[StreamDelta]: ...
-    @overload
-    async def complete(
-        self, messages: Sequence[Message], stream: bool, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | AsyncIterator[StreamDelta]: ...
-    async def complete(
-        self, messages: Sequence[Message], stream: bool = False, **options: Unpack[RequestOptions]
-    ) -> CompletionResult | AsyncIterator[StreamDelta]:
-        """Ask, and ask again.
-
-        Raises:
-            ProviderError: the last failure, when it is not to be retried, or attempts or time are used up.
-        """
-        if stream:
-            return await self.provider.complete(messages, stream=True, **options)
+    async def _whole(self, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
         clock = self._clock if self._clock is not None else asyncio.get_running_loop().time
         started, attempt = clock(), 1
         while True:
             try:
-                return await self.provider.complete(messages, stream=False, **options)
+                return await super()._whole(messages, options)
             except ProviderError as error:
                 wait = self.wait_after(attempt, error)
                 elapsed = clock() - started
@@ -108,12 +75,3 @@ class RetryProvider:
             return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else None
         base = min(max(config.multiplier * 2.0 ** min(attempt - 1, MOST_DOUBLINGS), config.min_wait), config.max_wait)
         return min(config.max_wait, base + self._rng.uniform(0, base)) if config.jitter else base
-
-    async def aclose(self) -> None:
-        """Close the wrapped provider, if it can be closed."""
-        close = getattr(self.provider, "aclose", None)
-        if close is not None:
-            await close()
-
-    def __repr__(self) -> str:
-        return f"RetryProvider({self.provider!r})"

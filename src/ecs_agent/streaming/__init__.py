@@ -17,7 +17,7 @@ from ecs_agent.streaming.events import (
 )
 from ecs_agent.streaming.fold import Fold, fold, merge
 from ecs_agent.streaming.sse import ServerSentEvent, SSEDecoder
-from ecs_agent.streaming.stream import CompletionStream, DeltaSource
+from ecs_agent.streaming.stream import CompletionStream, DeltaSource, StreamTap
 from ecs_agent.streaming.tool_calls import ToolCallLog
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ServerSentEvent",
     "StreamDecoder",
     "StreamEvent",
+    "StreamTap",
     "TextDelta",
     "ToolCallCompleted",
     "ToolCallDelta",

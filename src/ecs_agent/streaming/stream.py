@@ -40,6 +40,26 @@ class DeltaSource(Protocol):
         ...
 
 
+class StreamTap:
+    """Hears what becomes of a stream: once a read, and exactly once of its end. Override what is of interest; see `CompletionStream.tap`.
+
+    It is called in the middle of the stream, so it must neither raise nor read. It is handed the stream at the end and must not hold it before,
+    or a stream that is dropped would not be closed.
+    """
+
+    def note(self, deltas: Sequence[StreamDelta], /) -> None:
+        """These were read at once."""
+
+    def complete(self, stream: CompletionStream, /) -> None:
+        """The answer is whole: it was read to its end, or left after its finish."""
+
+    def fail(self, stream: CompletionStream, error: Exception, /) -> None:
+        """It broke off."""
+
+    def leave(self, stream: CompletionStream, /) -> None:
+        """It was closed, cancelled or dropped before its finish."""
+
+
 class CompletionStream:
     """One answer, as it arrives.
 
@@ -64,9 +84,24 @@ class CompletionStream:
         self._folded = 0  # so many of them are in the fold
         self._laid_by: list[StreamDelta] = []  # handed out before, and not in the fold yet
         self._watch = Stopwatch(clock() if started is None else started)
+        self._taps: tuple[StreamTap, ...] = ()
         self._reading = False
         self._closed = False
         self._aborted = False
+
+    def tap(self, tap: StreamTap) -> Self:
+        """Let someone hear what becomes of this stream, without a second stream around it: a delta costs nothing more.
+
+        Args:
+            tap: hears of every read from now on, and of the end, at once if that was before; of several the first one first.
+
+        Returns:
+            This stream.
+        """
+        self._taps = (*self._taps, tap)
+        if self._closed:
+            self._over()
+        return self
 
     def __aiter__(self) -> Self:
         return self
@@ -102,11 +137,13 @@ class CompletionStream:
             deltas = await self._source.read()
         except ProviderError as error:
             error.partial = self.result()
+            self._over(error)
             with suppress(Exception):  # what broke the answer is to be told, not what broke while closing
                 await self.aclose()
             raise
-        except BaseException:
+        except BaseException as error:
             self._closed = True
+            self._over(error if isinstance(error, Exception) else None)
             self._source.abort()
             raise
         finally:
@@ -118,12 +155,33 @@ class CompletionStream:
             return ()
         self._watch.note(self._clock(), len(deltas))
         self._batch, self._folded = deltas, 0
+        for tap in self._taps:
+            tap.note(deltas)
         return deltas
 
     async def _end(self) -> None:
+        partial = self.result()
+        if self._fold.complete:
+            await self.aclose()
+            return
+        error = StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=partial)
+        self._over(error)
         await self.aclose()
-        if not self._fold.complete:
-            raise StreamInterruptedError("the answer ended without a finish; it may be incomplete", partial=self.result())
+        raise error
+
+    def _over(self, error: Exception | None = None) -> None:
+        """Tell whoever listens how this ended; once."""
+        taps, self._taps = self._taps, ()
+        if not taps:
+            return
+        self._catch_up()
+        for tap in taps:
+            if error is not None:
+                tap.fail(self, error)
+            elif self._fold.complete:
+                tap.complete(self)
+            else:
+                tap.leave(self)
 
     def _lay_by(self) -> None:
         """The last read has been handed out. A few deltas are laid by until there are more, as folding many at once is cheaper."""
@@ -196,6 +254,7 @@ class CompletionStream:
         self._aborted = self._reading  # a reader that waits meanwhile is not told that the answer broke off
         self._catch_up()
         self._batch, self._folded, self._ready = (), 0, iter(())
+        self._over()
         return True
 
     async def __aenter__(self) -> Self:
@@ -207,6 +266,7 @@ class CompletionStream:
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             self._closed = True
+            self._over()
             self._source.abort()
 
 
