@@ -5,9 +5,13 @@ from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.fake import FakeProvider
 from ecs_agent.providers.fallback import FallbackProvider
 from ecs_agent.providers.local import LocalProvider
+from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.presets import PRESETS, Preset, capability_table
+from ecs_agent.providers.prices import Cost, Prices, PriceTier, cost_of, prices_of
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
+from ecs_agent.providers.registry import ModelRegistry, resolve_model
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
 from ecs_agent.providers.response_format import pydantic_to_response_format
 from ecs_agent.providers.retry import RetryProvider
@@ -17,17 +21,24 @@ from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 
 __all__ = [
+    "PRESETS",
     "Answer",
     "Capabilities",
     "Cassette",
+    "Cost",
     "FakeProvider",
     "FallbackProvider",
     "LLMProvider",
     "LocalProvider",
     "ModelOptions",
+    "ModelPool",
+    "ModelRegistry",
     "ModelRequest",
     "OpenAIProvider",
     "Piece",
+    "Preset",
+    "PriceTier",
+    "Prices",
     "ProviderLike",
     "RecordingProvider",
     "RecordingTransport",
@@ -42,7 +53,11 @@ __all__ = [
     "TransportRequest",
     "TransportResponse",
     "capabilities_of",
+    "capability_table",
+    "cost_of",
     "estimate_tokens",
     "estimate_usage",
+    "prices_of",
     "pydantic_to_response_format",
+    "resolve_model",
 ]

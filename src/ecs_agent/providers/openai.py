@@ -89,6 +89,7 @@ class OpenAIProvider(HTTPProvider):
         allow_http: send the key unencrypted to another machine.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
+        key_names: the environment variables that may hold the key; without any none is taken from there, and none is needed.
 
     Raises:
         ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
@@ -116,15 +117,17 @@ class OpenAIProvider(HTTPProvider):
         allow_http: bool = False,
         name: str = "openai",
         capabilities: Capabilities = ASSUMED,
+        key_names: Sequence[str] = ("OPENAI_API_KEY", "LLM_API_KEY"),
     ) -> None:
         settings = resolve(
             api_key=api_key,
             base_url=base_url,
             model=model,
-            key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
+            key_names=key_names,
             url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
             default_url="https://api.openai.com/v1",
             allow_http=allow_http,
+            needs_key=bool(key_names),
         )
         super().__init__(
             OpenAIChatCodec(),
