@@ -159,7 +159,7 @@ async def test_a_key_of_the_environment_is_not_sent_to_another_server(preset: Pr
     assert (given.url, given.headers["authorization"]) == (f"{URL_OF_ANOTHER}/chat/completions", f"Bearer {OTHERS}")
 
 
-@pytest.mark.parametrize("url", ["http://api.groq.com/openai/v1", "https://api.groq.com:8443/openai/v1", "https://api.groq.com.evil.example/v1"])
+@pytest.mark.parametrize("url", ["http://api.groq.com:443/openai/v1", "https://api.groq.com:8443/openai/v1", "https://api.groq.com.evil.example/v1"])
 def test_another_port_name_or_protection_is_another_server(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GROQ_API_KEY", CANARY)
     assert "give api_key=… with that base_url" in refused("groq/m", base_url=url, allow_http=True)
