@@ -2,7 +2,7 @@
 # written elsewhere is pip's own download cache. No compiler and no Node.js are needed.
 
 PYTHON ?= python3
-EXTRAS := local,cli,dev
+EXTRAS := local,cli,prices,dev
 BIN    := .venv/bin
 PEERS  := $(basename $(notdir $(wildcard benchmarks/peers/*.txt)))
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ["aiohttp", "anthropic", "griffe", "openai", "pydantic", "rich", "typer", "xllamacpp"]
+HEAVY = ["aiohttp", "anthropic", "genai_prices", "griffe", "openai", "pydantic", "rich", "typer", "xllamacpp"]
 
 MEASURE = """
 import asyncio, json, sys, time

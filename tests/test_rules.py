@@ -24,6 +24,7 @@ HEAVY = {
     "pydantic_core",
     "typing_extensions",
     "griffe",
+    "genai_prices",
     "xllamacpp",
     "typer",
     "rich",

@@ -118,6 +118,10 @@ class TestUsage:
         assert (told + untold).cached_tokens == (untold + told).cached_tokens == 1
         assert (told + told).cached_tokens == 2
         assert (told + untold).reasoning_tokens == 0
+        assert (told + untold).cache_write_tokens is None
+        written = Usage(5, 1, 6, cache_write_tokens=3)
+        assert (written + untold).cache_write_tokens == (untold + written).cache_write_tokens == 3
+        assert (written + written).cache_write_tokens == 6
 
 
 class TestRetryConfig:

@@ -37,6 +37,7 @@ from ecs_agent.core.runner import Service
 from ecs_agent.core.running.barriers import as_exception
 from ecs_agent.core.running.engine import Engine
 from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
+from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptStarted, TurnStarted
@@ -82,7 +83,7 @@ def install(world: World) -> None:
 
 def spawn_agent(
     world: World,
-    provider: ProviderLike,
+    provider: ProviderLike | str,
     *,
     model: str = "",
     system_prompt: str = "",
@@ -98,7 +99,8 @@ def spawn_agent(
 
     Args:
         world: where it lives.
-        provider: whom it asks.
+        provider: whom it asks; or "service/model", as `ecs_agent.providers.resolve_model` takes it, of which the World keeps one provider a service,
+            and closes it.
         model: replaces the provider's own model.
         system_prompt: its instructions.
         tools: functions decorated with `@tool`.
@@ -110,6 +112,7 @@ def spawn_agent(
         options: what every request asks for, such as `temperature=0.2`.
 
     Raises:
+        ConfigurationError: there is no service of that name, or no key for it.
         ToolDefinitionError: a function cannot be a tool, or two have the same name.
         DepthLimitError: there would be more levels of agents below one of those above it than its `LimitsComponent.depth` allows.
         EntityNotFoundError: there is no such parent.
@@ -119,6 +122,9 @@ def spawn_agent(
     parent = parent.entity if isinstance(parent, Agent) else parent
     if parent is not None:
         _check_depth(world, parent)
+    if isinstance(provider, str):
+        provider, own = world.resource(ModelPool, ModelPool).get(provider)
+        model = model or own
     entity = world.create_entity(parent=parent)
     world.add_component(entity, LLMComponent(provider, model))
     world.add_component(entity, ConversationComponent(list(messages), max_messages))

@@ -81,7 +81,8 @@ class ToolSchema:
 class Usage:
     """Token counts of one response as the provider reported them; `estimated` marks a count of our own.
 
-    `cached_tokens` are part of `prompt_tokens`, `reasoning_tokens` part of `completion_tokens`; None means that the provider did not say.
+    `cached_tokens`, read from a cache, and `cache_write_tokens`, written to one, are part of `prompt_tokens`, `reasoning_tokens` part of
+    `completion_tokens`; None means that the provider did not say.
     """
 
     prompt_tokens: int
@@ -90,6 +91,7 @@ class Usage:
     cached_tokens: int | None = None
     reasoning_tokens: int | None = None
     estimated: bool = False
+    cache_write_tokens: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
         """The usage of two responses together; the sum is estimated when either is."""
@@ -100,6 +102,7 @@ class Usage:
             _sum_known(self.cached_tokens, other.cached_tokens),
             _sum_known(self.reasoning_tokens, other.reasoning_tokens),
             self.estimated or other.estimated,
+            _sum_known(self.cache_write_tokens, other.cache_write_tokens),
         )
 
 

@@ -34,7 +34,15 @@ ENTITY = EntityId(1)
 CALL = ToolCall("call_1", "add", {"a": 2})
 CALL_RECORD = {"id": "call_1", "name": "add", "arguments": {"a": 2}}
 USAGE = Usage(3, 4, 7)
-USAGE_RECORD = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "cached_tokens": None, "reasoning_tokens": None, "estimated": False}
+USAGE_RECORD = {
+    "prompt_tokens": 3,
+    "completion_tokens": 4,
+    "total_tokens": 7,
+    "cached_tokens": None,
+    "reasoning_tokens": None,
+    "estimated": False,
+    "cache_write_tokens": None,
+}
 
 EVENTS: list[tuple[AgentEvent, dict[str, object]]] = [
     (TurnStarted(ENTITY, 1), {"turn": 1}),

@@ -25,7 +25,7 @@ SERVER = "http://127.0.0.1:9/v1"
 
 @pytest.fixture(autouse=True)
 def an_empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if CHOICES.match(name)]:
+    for name in [name for name in os.environ if CHOICES.match(name) or name.endswith("_API_KEY")]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(local_weights, "find", lambda: None)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
@@ -138,6 +138,79 @@ def test_the_kind_of_provider_follows_from_the_model(tmp_path: Path) -> None:
     assert isinstance(Settings(model="fake").provider(), EchoProvider)
     assert isinstance(Settings(model=str(weights)).provider(), LocalProvider)
     assert isinstance(Settings(model="any", base_url=SERVER).provider(), OpenAIProvider)
+
+
+class TestServices:
+    """A known service before the first slash, unless the whole is the name of a model on a server of one's own."""
+
+    @pytest.fixture(autouse=True)
+    def keys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("GROQ_API_KEY", CANARY)
+
+    @pytest.mark.parametrize("named", ["argument", "LLM_MODEL"])
+    def test_it_is_asked_with_its_own_key(self, named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        if named == "LLM_MODEL":
+            monkeypatch.setenv("LLM_MODEL", "groq/qwen/qwen3-32b")
+        provider = Settings(model="groq/qwen/qwen3-32b" if named == "argument" else None).provider()
+        assert isinstance(provider, OpenAIProvider)
+        assert (provider.name, provider.model, provider.base_url) == ("groq", "qwen/qwen3-32b", "https://api.groq.com/openai/v1")
+
+    def test_services_on_this_machine_need_nothing(self) -> None:
+        provider = Settings(model="ollama/qwen3").provider()
+        assert isinstance(provider, OpenAIProvider)
+        assert (provider.model, provider.base_url) == ("qwen3", "http://localhost:11434/v1")
+
+    @pytest.mark.parametrize("model", ["Qwen/Qwen3-8B", "groq/llama", "openai/gpt-oss-20b"])
+    def test_with_a_base_url_all_of_it_is_the_name(self, model: str) -> None:
+        provider = Settings(model=model, base_url=SERVER).provider()
+        assert isinstance(provider, OpenAIProvider)
+        assert (provider.model, provider.base_url) == (model, SERVER)
+
+    @pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "LLM_BASE_URL"])
+    def test_with_a_server_in_the_environment_it_is_so_unless_the_service_is_known(self, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv(variable, SERVER)
+        whole, known = [Settings(model=model).provider() for model in ("Qwen/Qwen3-8B", "groq/llama")]
+        assert isinstance(whole, OpenAIProvider)
+        assert isinstance(known, OpenAIProvider)
+        assert (whole.model, whole.base_url) == ("Qwen/Qwen3-8B", SERVER)
+        assert (known.model, known.base_url) == ("llama", "https://api.groq.com/openai/v1")
+
+    def test_who_meant_the_server_of_the_environment_is_told_how_to_say_so(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert refused(capsys, "run", "hi", "-m", "deepseek/x").endswith("(a server on this machine needs none)")
+        monkeypatch.setenv("OPENAI_BASE_URL", SERVER)
+        sentence = refused(capsys, "run", "hi", "-m", "deepseek/x")
+        assert "no API key for api.deepseek.com; set DEEPSEEK_API_KEY, or give --api-key-file PATH" in sentence
+        assert sentence.endswith("; if it is the server in OPENAI_BASE_URL or LLM_BASE_URL that calls its model so, name that server with --base-url")
+
+    def test_without_any_server_it_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "there is no service 'grok'; did you mean 'groq'?" in refused(capsys, "run", "hi", "-m", "grok/llama")
+
+    def test_users_with_a_url_of_their_own_give_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "give yours as --base-url URL, with the plain name of the model" in refused(capsys, "run", "hi", "-m", "azure/gpt-5")
+
+    def test_a_key_file_is_for_the_service_that_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("sk-from-the-file-4711")
+        provider = Settings(model="groq/llama", api_key_file=tmp_path / "key").provider()
+        assert isinstance(provider, OpenAIProvider)
+        assert provider._client.settings.key is not None
+        assert provider._client.settings.key.reveal() == "sk-from-the-file-4711"
+
+    def test_a_file_of_weights_is_found_behind_local_and_as_a_path(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "groq").mkdir()
+        for name in ("tiny.gguf", "groq/other.gguf", "plain"):
+            (tmp_path / name).write_bytes(b"GGUF")
+        found = [Settings(model=model).provider() for model in ("local/tiny.gguf", "local/plain", "groq/other.gguf", "tiny.gguf")]
+        assert [getattr(provider, "model", None) for provider in found] == ["tiny", "plain", "other", "tiny"]
+        assert all(isinstance(provider, LocalProvider) for provider in found)
+        assert "there is no model file folder/missing.gguf" in refused(capsys, "run", "hi", "-m", "folder/missing.gguf")
+        assert "--api-key-file is for models on a server" in refused(capsys, "run", "hi", "-m", "local/tiny.gguf", "--api-key-file", "key")
+
+    def test_a_server_may_call_its_model_like_a_file(self) -> None:
+        provider = Settings(model="llamacpp/tiny.gguf").provider()
+        assert isinstance(provider, OpenAIProvider)
+        assert (provider.name, provider.model) == ("llamacpp", "tiny.gguf")
 
 
 def test_a_key_goes_unencrypted_to_another_machine_only_on_request(monkeypatch: pytest.MonkeyPatch) -> None:

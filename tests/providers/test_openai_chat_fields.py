@@ -129,6 +129,10 @@ class TestUsage:
     ) -> None:
         assert usage_of({"prompt_tokens": 3, "completion_tokens": 4} | beside) == Usage(3, 4, 7, cached, reasoning)
 
+    @pytest.mark.parametrize("beside", [{"prompt_tokens_details": {"cache_write_tokens": 2}}, {"cache_write_tokens": 2}])
+    def test_so_do_tokens_that_were_written_to_a_cache(self, beside: dict[str, Any]) -> None:
+        assert usage_of({"prompt_tokens": 3, "completion_tokens": 4} | beside) == Usage(3, 4, 7, cache_write_tokens=2)
+
 
 class TestTexts:
     @pytest.mark.parametrize(

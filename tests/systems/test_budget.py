@@ -13,7 +13,7 @@ from ecs_agent import Agent, Runner, World, append_message, spawn_agent, tool
 from ecs_agent.components import LimitsComponent, PricesComponent, TerminalComponent, TurnComponent
 from ecs_agent.core import EndReason
 from ecs_agent.errors import DepthLimitError, SystemDefinitionError
-from ecs_agent.providers import FakeProvider
+from ecs_agent.providers import FakeProvider, PriceTier
 from ecs_agent.providers.script import Script
 from ecs_agent.systems import ReasoningSystem, history_problems
 from ecs_agent.systems.ledger import Ledger
@@ -155,6 +155,16 @@ async def test_money_ends_it_too() -> None:
         await Runner().run(world)
         assert ended(world, agent.entity) == "max_cost"
         assert len(agent.messages[-1].content) < 1000
+
+
+@pytest.mark.parametrize(("spent", "reason"), [(30_000, None), (50_000, "max_cost")])
+async def test_what_was_spent_before_a_restart_counts_at_the_rates_of_an_average_turn(spent: int, reason: str | None) -> None:
+    async with World() as world:
+        agent = asked(world, LimitsComponent(cost=0.1), answer=endless(1))
+        world.add_component(agent.entity, PricesComponent(1.0, 0.0, tiers=(PriceTier(20_000, 10.0, 0.0),)))
+        world.add_component(agent.entity, TurnComponent(turn=2, usage=Usage(spent, 0, spent), run=1))
+        await Runner().run(world)
+        assert ended(world, agent.entity) == reason
 
 
 async def test_a_tree_shares_its_tokens() -> None:

@@ -45,7 +45,12 @@ def test_silence_is_a_stall_from_some_seconds_on() -> None:
 
 
 def test_usage_is_summed_as_usage_is() -> None:
-    usages = [Usage(10, 5, 15), None, Usage(1, 2, 3, cached_tokens=1, estimated=True), Usage(4, 4, 8, cached_tokens=2, reasoning_tokens=3)]
+    usages = [
+        Usage(10, 5, 15),
+        None,
+        Usage(1, 2, 3, cached_tokens=1, estimated=True),
+        Usage(4, 4, 8, cached_tokens=2, reasoning_tokens=3, cache_write_tokens=1),
+    ]
     summary = crew_summary([msgspec.structs.replace(ONE, usage=usage) for usage in usages])
     assert usages[0] is not None
     assert usages[2] is not None

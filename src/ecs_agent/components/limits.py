@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
 
-from ecs_agent.types import Usage
+from ecs_agent.errors import ConfigurationError
+from ecs_agent.providers.prices import Cost, PriceTier, check_rates, cost_of, prices_of
+
+__all__ = ["DEFAULT_LIMITS", "Cost", "LimitsComponent", "PriceTier", "PricesComponent", "cost_of"]
 
 
 @dataclass(slots=True)
@@ -58,23 +62,33 @@ DEFAULT_LIMITS = LimitsComponent()
 
 @dataclass(slots=True)
 class PricesComponent:
-    """What the agent's model costs, in US dollars per million tokens; `cached` is for prompt tokens read from a cache, None for the same as others.
+    """What the agent's model costs, in US dollars per million tokens: the fields of `ecs_agent.providers.Prices`.
 
-    Providers do not tell prices, and they change: look them up.
+    `cached` is for prompt tokens read from a cache, `cache_write` for those written to one, None for the same as others; `tiers` are other rates for
+    long prompts. Providers do not tell prices, and they change: look them up, or let `of` do it.
     """
 
     prompt: float
     completion: float
     cached: float | None = None
+    cache_write: float | None = None
+    tiers: tuple[PriceTier, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, price in (("prompt", self.prompt), ("completion", self.completion), ("cached", self.cached)):
-            if price is not None and not 0 <= price < math.inf:
-                raise ValueError(f"the price of {name} tokens is {price}; give US dollars per million tokens, from 0 on")
+        check_rates(self)
 
+    @classmethod
+    def of(cls, model: str, *, at: datetime | None = None) -> Self:
+        """The prices of a "service/model" as the package `genai-prices` knows them; see `ecs_agent.providers.prices_of`.
 
-def cost_of(usage: Usage, prices: PricesComponent) -> float:
-    """What a response cost, in US dollars; reasoning counts as completion, as providers bill it."""
-    cached = min(usage.cached_tokens or 0, usage.prompt_tokens)
-    cached_price = prices.cached if prices.cached is not None else prices.prompt
-    return ((usage.prompt_tokens - cached) * prices.prompt + cached * cached_price + usage.completion_tokens * prices.completion) / 1_000_000
+        Args:
+            model: as "anthropic/claude-sonnet-4-5".
+            at: when they held; now by default.
+
+        Raises:
+            ConfigurationError: that package is not installed (`pip install 'ecs-agent[prices]'`), or does not know what the model costs.
+        """
+        found = prices_of(model, at=at)
+        if found is None:
+            raise ConfigurationError(f"nobody knows what {model!r} costs; look it up and give PricesComponent(prompt=…, completion=…)")
+        return cls(found.prompt, found.completion, found.cached, found.cache_write, found.tiers)

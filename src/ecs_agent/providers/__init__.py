@@ -7,10 +7,14 @@ from ecs_agent.providers.fake import FakeProvider
 from ecs_agent.providers.fallback import FallbackProvider
 from ecs_agent.providers.instrumented import CallHooks, InstrumentedProvider, ProviderCall
 from ecs_agent.providers.local import LocalProvider
+from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.presets import PRESETS, Preset, capability_table
+from ecs_agent.providers.prices import Cost, Prices, PriceTier, cost_of, prices_of
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.rate_limited import RateLimitedProvider
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
+from ecs_agent.providers.registry import ModelRegistry, resolve_model
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
 from ecs_agent.providers.response_format import pydantic_to_response_format
 from ecs_agent.providers.retry import RetryProvider
@@ -21,20 +25,27 @@ from ecs_agent.providers.transport import Transport, TransportRequest, Transport
 from ecs_agent.providers.wrapping import WrapperProvider
 
 __all__ = [
+    "PRESETS",
     "Answer",
     "CachedProvider",
     "CallHooks",
     "Capabilities",
     "Cassette",
+    "Cost",
     "FakeProvider",
     "FallbackProvider",
     "InstrumentedProvider",
     "LLMProvider",
     "LocalProvider",
     "ModelOptions",
+    "ModelPool",
+    "ModelRegistry",
     "ModelRequest",
     "OpenAIProvider",
     "Piece",
+    "Preset",
+    "PriceTier",
+    "Prices",
     "ProviderCall",
     "ProviderLike",
     "RateLimitedProvider",
@@ -52,7 +63,11 @@ __all__ = [
     "TransportResponse",
     "WrapperProvider",
     "capabilities_of",
+    "capability_table",
+    "cost_of",
     "estimate_tokens",
     "estimate_usage",
+    "prices_of",
     "pydantic_to_response_format",
+    "resolve_model",
 ]

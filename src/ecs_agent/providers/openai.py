@@ -80,6 +80,7 @@ class OpenAIProvider(HTTPProvider):
         model: else `LLM_MODEL`.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
+        key_names: the environment variables that may hold the key; without any none is taken from there, and none is needed.
         http: time limits, headers, proxy and the like; see `HTTPOptions`.
 
     Raises:
@@ -94,15 +95,17 @@ class OpenAIProvider(HTTPProvider):
         *,
         name: str = "openai",
         capabilities: Capabilities = ASSUMED,
+        key_names: Sequence[str] = ("OPENAI_API_KEY", "LLM_API_KEY"),
         **http: Unpack[HTTPOptions],
     ) -> None:
         settings = resolve(
             api_key=api_key,
             base_url=base_url,
             model=model,
-            key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
+            key_names=key_names,
             url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
             default_url="https://api.openai.com/v1",
             allow_http=http.get("allow_http", False),
+            needs_key=bool(key_names),
         )
         super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)

@@ -24,6 +24,7 @@ def usage_of(found: Any) -> Usage | None:
         total,
         _first_count(usage, "prompt_tokens_details", "cached_tokens", "prompt_cache_hit_tokens"),
         _first_count(usage, "completion_tokens_details", "reasoning_tokens"),
+        cache_write_tokens=_first_count(usage, "prompt_tokens_details", "cache_write_tokens"),
     )
 
 

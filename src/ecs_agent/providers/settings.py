@@ -30,8 +30,11 @@ def resolve(
     url_names: Sequence[str],
     default_url: str,
     allow_http: bool = False,
+    needs_key: bool = True,
 ) -> Settings:
     """Arguments first, then the environment variables in the order given.
+
+    Without `key_names` no key of the environment is taken, and without `needs_key` none has to be there.
 
     Raises:
         ConfigurationError: there is no key for a server that is not on this machine, no model, or the URL cannot be used.
@@ -39,17 +42,17 @@ def resolve(
     if base_url is not None and not base_url.strip():
         raise ConfigurationError("base_url is empty; give https://host[:port]/path, or leave it out for the environment's")
     url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
-    local = _checked(url)
+    local = is_loopback(url)
     chosen = model or _from_environment(("LLM_MODEL",))
     if not chosen:
         raise ConfigurationError("no model was named; give model='…' or set LLM_MODEL")
     key = api_key if isinstance(api_key, Secret) else _secret(api_key if api_key is not None else _from_environment(key_names))
-    if key is None and not local:
-        raise ConfigurationError(
-            f"no API key for {urlsplit(url).hostname}; set {key_names[0]}, or give api_key=… (a server on this machine needs none)"
-        )
-    if key is not None and not local and url.startswith("http://") and not allow_http:
-        raise ConfigurationError(f"{url} is not encrypted, so the key is not sent there; use https://, or allow_http=True if you mean it")
+    if key is None and not local and needs_key:
+        where = f"set {key_names[0]}, or give" if key_names else "give"
+        raise ConfigurationError(f"no API key for {urlsplit(url).hostname}; {where} api_key=… (a server on this machine needs none)")
+    if not local and url.startswith("http://") and not allow_http:
+        what = "the key" if key is not None else "what is said"
+        raise ConfigurationError(f"{url} is not encrypted, so {what} is not sent there; use https://, or allow_http=True if you mean it")
     return Settings(url, chosen, key)
 
 
@@ -61,8 +64,8 @@ def _from_environment(names: Sequence[str]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
-def _checked(url: str) -> bool:
-    """Whether a URL points to this machine.
+def is_loopback(url: str) -> bool:
+    """Whether a URL leads to this machine.
 
     Raises:
         ConfigurationError: it is no URL that a request could be sent to.

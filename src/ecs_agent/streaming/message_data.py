@@ -48,7 +48,14 @@ _PARTS: Final[dict[type, Record[Any]]] = {
 }
 _TAGGED: Final[dict[str, Record[Any]]] = {kind.tag: record for kind, record in _PARTS.items()}  # type: ignore[attr-defined]  # all parts have one
 _USAGE: Final[Record[Usage]] = Record(
-    Usage, prompt_tokens=WHOLE, completion_tokens=WHOLE, total_tokens=WHOLE, cached_tokens=WHOLE, reasoning_tokens=WHOLE, estimated=FLAG
+    Usage,
+    prompt_tokens=WHOLE,
+    completion_tokens=WHOLE,
+    total_tokens=WHOLE,
+    cached_tokens=WHOLE,
+    reasoning_tokens=WHOLE,
+    estimated=FLAG,
+    cache_write_tokens=WHOLE,
 )
 _SCHEMA: Final[Record[ToolSchema]] = Record(ToolSchema, name=TEXT, description=TEXT, parameters=OBJECT)
 

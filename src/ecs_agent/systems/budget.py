@@ -137,7 +137,7 @@ class LedgerBudget:
         self._too_deep = is_too_deep(ancestors, me.peek)
         ledger.begin(me.id, ancestors, turn.run)
         if (turn.turn or turn.usage) and ledger.is_empty(me.id):
-            ledger.spend(me.id, turns=turn.turn, tokens=turn.usage.total_tokens if turn.usage else 0, cost=self._cost(turn.usage))
+            ledger.spend(me.id, turns=turn.turn, tokens=turn.usage.total_tokens if turn.usage else 0, cost=self._cost(turn))
 
     def reached(self, *, again: bool, more: int = 0) -> str | None:  # noqa: ARG002 - the ledger has them
         """The limit that forbids another turn, or, with `again`, another attempt at the one that has begun; None if there is none."""
@@ -185,8 +185,8 @@ class LedgerBudget:
                 "add a PricesComponent to the agent"
             )
 
-    def _cost(self, usage: Usage | None) -> float:
-        return cost_of(usage, self._prices) if usage is not None and self._prices is not None else 0.0
+    def _cost(self, turn: TurnComponent) -> float:
+        return cost_of(turn.usage, self._prices, responses=turn.turn).usd if turn.usage is not None and self._prices is not None else 0.0
 
 
 def _limits_of(me: Entity, entity: EntityId) -> LimitsComponent | None:

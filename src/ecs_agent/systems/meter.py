@@ -71,7 +71,7 @@ class StreamMeter:
         self._count()
         if usage is None:
             return
-        cost = cost_of(usage, self._prices) if self._prices is not None else 0.0
+        cost = cost_of(usage, self._prices).usd if self._prices is not None else 0.0
         self._ledger.settle(self._entity, self._counted, Spent(usage.total_tokens, cost))
         self._counted = _NOTHING
         self._characters = 0

@@ -68,6 +68,7 @@ def _total(usages: Sequence[Usage]) -> Usage | None:
         return None
     cached = [each.cached_tokens for each in usages if each.cached_tokens is not None]
     reasoning = [each.reasoning_tokens for each in usages if each.reasoning_tokens is not None]
+    written = [each.cache_write_tokens for each in usages if each.cache_write_tokens is not None]
     return Usage(
         sum([each.prompt_tokens for each in usages]),
         sum([each.completion_tokens for each in usages]),
@@ -75,4 +76,5 @@ def _total(usages: Sequence[Usage]) -> Usage | None:
         sum(cached) if cached else None,
         sum(reasoning) if reasoning else None,
         any(each.estimated for each in usages),
+        sum(written) if written else None,
     )
