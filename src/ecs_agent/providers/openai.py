@@ -14,6 +14,7 @@ from ecs_agent.providers.http_stream import TimeLimits
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.providers.openai_chat_request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.providers.transport import Transport
@@ -82,6 +83,9 @@ class OpenAIProvider(HTTPProvider):
         tail_timeout: seconds after the finish reason to wait for the usage; passing it is no error.
         max_streams: how many answers may be open at once.
         requests_per_minute: how many requests may start within a minute, beside what the server's own limits say; None for no limit of ours.
+        client: an `AsyncOpenAI`, or one like it (`AsyncAzureOpenAI`), which then sends the requests with its own key, address, retries, timeouts and
+            proxies; we only read what comes. It takes the place of `api_key` and `base_url`, `connect_timeout` says nothing then, and whoever made
+            it closes it.
         transport: another way to send requests.
         proxy: the URL of a proxy; those of the environment are honoured without it.
         ssl_context: how certificates are checked.
@@ -91,7 +95,7 @@ class OpenAIProvider(HTTPProvider):
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
 
     Raises:
-        ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
+        ConfigurationError: there is no model, no key for another machine's server, the URL cannot be used, or `client` is no asynchronous client.
     """
 
     def __init__(
@@ -109,6 +113,7 @@ class OpenAIProvider(HTTPProvider):
         tail_timeout: float | None = 2.0,
         max_streams: int = 10_000,
         requests_per_minute: int | None = None,
+        client: SDKClient | None = None,
         transport: Transport | None = None,
         proxy: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
@@ -125,6 +130,7 @@ class OpenAIProvider(HTTPProvider):
             url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
             default_url="https://api.openai.com/v1",
             allow_http=allow_http,
+            client=client,
         )
         super().__init__(
             OpenAIChatCodec(),
