@@ -12,6 +12,7 @@ import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any
 
 import httpx2
@@ -436,18 +437,23 @@ class FakeResponse:
     closes: int = 0
     fails: Exception | None = None
     generator: bool = True
+    is_closed: bool = False
+    left: bool = False
 
     def aiter_bytes(self) -> AsyncIterator[bytes]:
         chunks = self._chunks()
         return chunks if self.generator else Iterated(chunks)
 
     async def _chunks(self) -> AsyncGenerator[bytes]:
-        for piece in self.pieces:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-        if not self.ends:
-            await asyncio.Event().wait()  # closing does not wake it, as on a shared connection
+        try:
+            for piece in self.pieces:
+                if isinstance(piece, BaseException):
+                    raise piece
+                yield piece
+            if not self.ends:
+                await asyncio.Event().wait()  # closing does not wake it, as on a shared connection
+        finally:
+            self.left = True
 
     async def aclose(self) -> None:
         self.closes += 1
@@ -521,6 +527,18 @@ class TestUnusualResponses:
         await response.aclose()
         response.abort()
         assert fake.closes == 0
+
+    async def test_what_the_library_has_closed_is_not_closed_again(self) -> None:
+        response = await opened(fake := FakeResponse([b"a"], is_closed=True))
+        await response.aclose()
+        assert fake.closes == 0
+
+    async def test_closing_ends_the_iteration_too(self) -> None:
+        response = await opened(fake := FakeResponse([b"a", b"b"]))
+        await response.read()
+        assert not fake.left
+        await response.aclose()
+        assert fake.left
 
     @pytest.mark.parametrize("generator", [True, False])
     @pytest.mark.parametrize("fails", [None, RuntimeError("x")])
@@ -703,10 +721,14 @@ class TestSecrets:
             def api_key(self) -> str:
                 raise RuntimeError("not now")
 
-        client = Hidden(RuntimeError("words"))
+            @property
+            def auth_token(self) -> str:
+                return "canary-7777"
+
+        client = Hidden(RuntimeError("words: canary-7777"))
         provider = OpenAIProvider(client=client, model="m")
         client.base_url = "http://[broken"
-        with pytest.raises(ProviderError, match="words"):
+        with pytest.raises(ProviderError, match=r"words: \*\*\*"):
             await provider.complete(HI)
 
 
@@ -747,6 +769,18 @@ class TestConfiguration:
             for thing in (object(), "client", http, AsyncOpenAI, Jumpy()):
                 with pytest.raises(ConfigurationError, match=r"client is of the class \w+ and no client of an SDK; give an AsyncOpenAI"):
                     OpenAIProvider(client=thing, model="m")  # type: ignore[arg-type]  # what is tested
+
+    async def test_a_client_whose_post_is_wrapped_is_still_asynchronous(self) -> None:
+        """As instrumentation does it."""
+        client = FakeClient(Answered(FakeResponse([b"a"])))
+        post = client.post
+
+        @wraps(post)
+        def watched(path: str, **options: Any) -> Any:
+            return post(path, **options)
+
+        client.post = watched  # type: ignore[method-assign]
+        assert client_base_url(client) == "https://api.example.com/v1"
 
     def test_a_post_without_a_signature(self) -> None:
         class Odd(FakeClient):
