@@ -241,7 +241,7 @@ class TestNoAnswer:
 
     async def test_our_time_limit_before_the_head_of_the_response(self, openai: Callable[..., AsyncOpenAI]) -> None:
         async with LoopbackServer([Reply(end="silent")]) as server:
-            error = await failure(OpenAIProvider(client=openai(server), model="m"), read_timeout=0.05)
+            error = await failure(OpenAIProvider(client=openai(server), model="m"), read_timeout=0.3)
             assert "read_timeout" in str(error)
             await gone(server)
 
@@ -268,13 +268,13 @@ class TestReading:
 
     async def test_the_clients_own_timeout_cuts_it_likewise(self, openai: Callable[..., AsyncOpenAI]) -> None:
         async with LoopbackServer([chat_reply("half", end="stall", finish=False)]) as server:
-            error = await failure(OpenAIProvider(client=openai(server, timeout=0.05), model="m"))
+            error = await failure(OpenAIProvider(client=openai(server, timeout=httpx2.Timeout(5.0, read=0.3)), model="m"))
         assert isinstance(error, StreamInterruptedError)
         assert "ReadTimeout" in str(error)
 
     async def test_our_read_timeout(self, openai: Callable[..., AsyncOpenAI]) -> None:
         async with LoopbackServer([chat_reply("half", end="stall", finish=False)]) as server:
-            error = await failure(OpenAIProvider(client=openai(server), model="m"), read_timeout=0.05)
+            error = await failure(OpenAIProvider(client=openai(server), model="m"), read_timeout=0.3)
             assert isinstance(error, ProviderTimeoutError)
             assert error.partial is not None
             assert error.partial.message.content == "half"
@@ -319,7 +319,7 @@ async def begun(server: LoopbackServer) -> None:
 
 
 async def gone(server: LoopbackServer) -> None:
-    await asyncio.wait_for(server.requests[-1].closed.wait(), 1.0)
+    await asyncio.wait_for(server.requests[-1].closed.wait(), 2.0)
     assert server.requests[-1].cut_off
 
 
