@@ -30,7 +30,7 @@ FENCE = re.compile(r"(?:^<!-- needs: (?P<needs>\w+) -->\n)?^```(?P<language>\w*)
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 MADE = re.compile(r"^([a-z-]+):", re.MULTILINE)
 # The blocks that do not run everywhere, by what they need. A new one is a decision, not an accident.
-NEEDS = {"weights": 1}
+NEEDS = {"openai": 1, "weights": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ async def test_an_example_runs(block: Block, monkeypatch: pytest.MonkeyPatch, tm
     if block.needs == "weights":
         if local_weights.find() is None:
             pytest.skip("the embedded model's weights are not installed: ecs-agent local install")
+    elif block.needs == "openai":
+        pytest.importorskip("openai", reason="the openai SDK is not installed")
     elif block.needs is not None:
         pytest.fail(f"{block.name} needs {block.needs!r}, which nobody knows")
     code: CodeType = compile("\n" * block.line + block.code, str(block.page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)

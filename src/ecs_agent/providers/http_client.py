@@ -20,6 +20,8 @@ from ecs_agent.errors import ConfigurationError, MalformedResponseError, Provide
 from ecs_agent.providers.classify import classify_error_object, classify_response, error_object, request_id_of, scrub
 from ecs_agent.providers.http_stream import TimeLimits, check_seconds
 from ecs_agent.providers.rate_limiter import RateLimiter
+from ecs_agent.providers.sdk_client import SDKClient, SDKTransport
+from ecs_agent.providers.sdk_errors import client_secrets
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
@@ -155,6 +157,8 @@ class HTTPClient:
         self._limiter = RateLimiter(requests_per_minute, pool_timeout)
         self._headers = dict(headers or {})
         self._proxy_passwords = [word for url in (proxy, *getproxies().values()) if url and (word := urlsplit(url).password)]
+        if settings.client is not None:
+            transport = _transport_of(settings.client, {"transport": transport, "proxy": proxy, "ssl_context": ssl_context})
         self._transport = transport if transport is not None else default_transport(connect_timeout, proxy, ssl_context)
 
     async def open(self, call: Call) -> Opened:
@@ -287,7 +291,8 @@ class HTTPClient:
     def _secrets(self, call: Call) -> list[str]:
         """What must not appear in an error: the key, a proxy's password, and the headers, as many servers take a key in one of their own."""
         headers = {**self._headers, **call.headers}
-        words = [*self._proxy_passwords, *[word for value in headers.values() for word in value.split() if not _is_a_word(word)]]
+        words = [*self._proxy_passwords, *client_secrets(self.settings.client)]
+        words += [word for value in headers.values() for word in value.split() if not _is_a_word(word)]
         if self.settings.key is not None:
             words.append(self.settings.key.reveal())
         return [word for word in words if len(word) >= SHORTEST_SECRET]
@@ -344,6 +349,18 @@ async def _whole(response: TransportResponse) -> bytes:
         if len(content) > MOST_FETCHED:
             raise MalformedResponseError(f"the answer is larger than {MOST_FETCHED} bytes; it was given up")
     return bytes(content)
+
+
+def _transport_of(client: SDKClient, beside: Mapping[str, object]) -> Transport:
+    """The transport that sends requests with an SDK's client.
+
+    Raises:
+        ConfigurationError: something was given that the client itself decides.
+    """
+    for name, value in beside.items():
+        if value is not None:
+            raise ConfigurationError(f"{name} was given beside client, which sends the requests itself; give it to the client's http_client")
+    return SDKTransport(client)
 
 
 def default_transport(connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> Transport:

@@ -14,6 +14,7 @@ from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.providers.openai_chat_request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
@@ -80,11 +81,14 @@ class OpenAIProvider(HTTPProvider):
         model: else `LLM_MODEL`.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
+        client: an `AsyncOpenAI`, or one like it (`AsyncAzureOpenAI`), which then sends the requests with its own key, address, retries, timeouts and
+            proxies; we only read what comes. It takes the place of `api_key` and `base_url`, `connect_timeout` says nothing then, and whoever made
+            it closes it.
         key_names: the environment variables that may hold the key; without any none is taken from there, and none is needed.
         http: time limits, headers, proxy and the like; see `HTTPOptions`.
 
     Raises:
-        ConfigurationError: there is no model, no key for another machine's server, or the URL cannot be used.
+        ConfigurationError: there is no model, no key for another machine's server, the URL cannot be used, or `client` is no asynchronous client.
     """
 
     def __init__(
@@ -95,6 +99,7 @@ class OpenAIProvider(HTTPProvider):
         *,
         name: str = "openai",
         capabilities: Capabilities = ASSUMED,
+        client: SDKClient | None = None,
         key_names: Sequence[str] = ("OPENAI_API_KEY", "LLM_API_KEY"),
         **http: Unpack[HTTPOptions],
     ) -> None:
@@ -107,5 +112,6 @@ class OpenAIProvider(HTTPProvider):
             default_url="https://api.openai.com/v1",
             allow_http=http.get("allow_http", False),
             needs_key=bool(key_names),
+            client=client,
         )
         super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)

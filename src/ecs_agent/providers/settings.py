@@ -5,20 +5,22 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import ConfigurationError
+from ecs_agent.providers.sdk_client import SDKClient, client_base_url
 from ecs_agent.providers.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Whom to ask, and with which key."""
+    """Whom to ask, and with which key, or with which SDK's client, which has its own."""
 
     base_url: str
     model: str
     key: Secret | None
+    client: SDKClient | None = field(default=None, repr=False)
 
 
 def resolve(
@@ -31,21 +33,23 @@ def resolve(
     default_url: str,
     allow_http: bool = False,
     needs_key: bool = True,
+    client: SDKClient | None = None,
 ) -> Settings:
-    """Arguments first, then the environment variables in the order given.
+    """Arguments first, then the environment variables in the order given; of a client only the model is asked.
 
     Without `key_names` no key of the environment is taken, and without `needs_key` none has to be there.
 
     Raises:
-        ConfigurationError: there is no key for a server that is not on this machine, no model, or the URL cannot be used.
+        ConfigurationError: there is no key for a server that is not on this machine, no model, the URL cannot be used, or a client is none or stands
+            beside a key or a URL.
     """
+    if client is not None:
+        return _of_client(client, api_key, base_url, model)
     if base_url is not None and not base_url.strip():
         raise ConfigurationError("base_url is empty; give https://host[:port]/path, or leave it out for the environment's")
     url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
     local = is_loopback(url)
-    chosen = model or _from_environment(("LLM_MODEL",))
-    if not chosen:
-        raise ConfigurationError("no model was named; give model='…' or set LLM_MODEL")
+    chosen = _model(model)
     key = api_key if isinstance(api_key, Secret) else _secret(api_key if api_key is not None else _from_environment(key_names))
     if key is None and not local and needs_key:
         where = f"set {key_names[0]}, or give" if key_names else "give"
@@ -54,6 +58,20 @@ def resolve(
         what = "the key" if key is not None else "what is said"
         raise ConfigurationError(f"{url} is not encrypted, so {what} is not sent there; use https://, or allow_http=True if you mean it")
     return Settings(url, chosen, key)
+
+
+def _of_client(client: SDKClient, api_key: str | Secret | None, base_url: str | None, model: str | None) -> Settings:
+    for name, value in (("api_key", api_key), ("base_url", base_url)):
+        if value is not None:
+            raise ConfigurationError(f"{name} was given beside client, which has its own; give {name} to the client, or leave the client out")
+    return Settings(client_base_url(client), _model(model), None, client)
+
+
+def _model(given: str | None) -> str:
+    model = given or _from_environment(("LLM_MODEL",))
+    if not model:
+        raise ConfigurationError("no model was named; give model='…' or set LLM_MODEL")
+    return model
 
 
 def _secret(value: str | None) -> Secret | None:
