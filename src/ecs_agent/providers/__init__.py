@@ -9,10 +9,11 @@ from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
-from ecs_agent.providers.response_format import pydantic_to_response_format
+from ecs_agent.providers.response_format import pydantic_to_response_format, response_format_of
 from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.script import Answer, Piece, Script, Step
 from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.stream_object import ObjectStream, stream_object
 from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 
@@ -26,6 +27,7 @@ __all__ = [
     "LocalProvider",
     "ModelOptions",
     "ModelRequest",
+    "ObjectStream",
     "OpenAIProvider",
     "Piece",
     "ProviderLike",
@@ -45,4 +47,6 @@ __all__ = [
     "estimate_tokens",
     "estimate_usage",
     "pydantic_to_response_format",
+    "response_format_of",
+    "stream_object",
 ]

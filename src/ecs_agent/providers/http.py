@@ -24,6 +24,7 @@ from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_opt
 from ecs_agent.providers.rate_limiter import RateLimiter
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.slots import StreamSlots
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import without_surrogates
@@ -137,10 +138,12 @@ class HTTPProvider:
         Raises:
             ProviderError: one of its leaves, each with a sentence that says what to do.
             UnsupportedFeatureError: `stream=True` together with `response_format`.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
             TypeError: an option that does not exist, or a value that is none for its option.
             ValueError: a limit below zero.
         """
         check_options(options, stream)
+        asked, options = options.get("response_format"), asked_format(options, self.capabilities)
         request = ModelRequest(options.get("model") or self.model, checked_messages(messages), stream, options)
         answer = await self._open(request)
         if stream:
@@ -148,7 +151,7 @@ class HTTPProvider:
         async with answer:
             async for _ in answer:
                 pass
-            return answer.result()
+            return with_parsed(answer.result(), asked)
 
     async def _open(self, request: ModelRequest) -> CompletionStream:
         sign = partial(self._signed, request=request)

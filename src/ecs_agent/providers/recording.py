@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 
-from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.errors import StructuredOutputError, UnsupportedFeatureError
 from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.http import default_transport
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.request_data import http_request_to_data, request_to_data, scrubbed, secrets_in
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.providers.take import ExchangeTake, Take
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 from ecs_agent.providers.wrapping import close, model_of, name_of, stream_of
@@ -88,18 +89,22 @@ class RecordingProvider:
         Raises:
             ProviderError: as the wrapped provider.
             UnsavableError: an option holds what is no data.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
             StoreError: the cassette is closed.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
+        response_format, options = options.get("response_format"), asked_format(options, self.capabilities)
         asked = request_to_data(messages, stream, options, self.model)
         take = self.cassette.open_call(self.name, asked, secrets_in(options.get("extra_headers") or {}), loop.time)
         try:
             if not stream:
                 result = await ask(self.provider, messages, options)
                 take.whole(result)
-                return result
+                return with_parsed(result, response_format)
             answer = await stream_of(self.provider, messages, options)
+        except StructuredOutputError:
+            raise  # the answer is recorded, and a replay judges it as well
         except (UnsupportedFeatureError, TypeError):
             take.drop()  # nothing was sent
             raise

@@ -15,6 +15,7 @@ from ecs_agent.logging import get_logger
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.classify import MAX_RETRY_AFTER
 from ecs_agent.providers.protocol import LLMProvider, RequestOptions
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.types import CompletionResult, Message, RetryConfig, StreamDelta
 
 MOST_DOUBLINGS = 64
@@ -81,20 +82,24 @@ class RetryProvider:
 
         Raises:
             ProviderError: the last failure, when it is not to be retried, or attempts or time are used up.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`; that is not retried.
         """
         if stream:
             return await self.provider.complete(messages, stream=True, **options)
+        asked, options = options.get("response_format"), asked_format(options, self.capabilities)
         clock = self._clock if self._clock is not None else asyncio.get_running_loop().time
         started, attempt = clock(), 1
         while True:
             try:
-                return await self.provider.complete(messages, stream=False, **options)
+                result = await self.provider.complete(messages, stream=False, **options)
             except ProviderError as error:
                 wait = self.wait_after(attempt, error)
                 elapsed = clock() - started
                 if wait is None or (self.config.max_elapsed is not None and elapsed + wait > self.config.max_elapsed):
                     raise
                 _log.warning("asking again", attempt=attempt, wait=round(wait, 3), kind=str(error.kind), status=error.status, provider=self.name)
+            else:
+                return with_parsed(result, asked)
             await self._sleep(wait)
             attempt += 1
 
