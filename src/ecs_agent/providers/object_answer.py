@@ -32,6 +32,11 @@ class ObjectAnswer:
         self._index: int | None = None  # of the first call, which is the one
         self._arguments: list[str] = []
 
+    @property
+    def nothing(self) -> str | None:
+        """What an answer without the object lacks, where that is no text."""
+        return f"does not call the tool {self._tool!r}" if self._mode == "tool" else None
+
     def take(self, deltas: Sequence[StreamDelta]) -> bool:
         """Take what arrived at once; whether there is something new to show.
 

@@ -216,7 +216,7 @@ class PartialObject:
             frame.look_up("".join(open_.pieces))
             frame.state = "colon"
         else:
-            self._closed(frame, open_.start, base + at + 1)
+            self._closed(frame, open_.start, base + at + 1, "".join(open_.pieces) if open_.shown else _ABSENT)
         return at + 1
 
     def _push(self, frame: _Frame) -> None:
@@ -227,10 +227,10 @@ class PartialObject:
         """The innermost object or list is complete."""
         frame = self._stack.pop()
         if self._stack:
-            self._closed(self._stack[-1], frame.start, end)
+            self._closed(self._stack[-1], frame.start, end, frame.shown(_ABSENT))
 
-    def _closed(self, frame: _Frame, start: int, end: int) -> None:
-        """A value in a frame is complete."""
+    def _closed(self, frame: _Frame, start: int, end: int, before: object = _ABSENT) -> None:
+        """A value in a frame is complete, of which `before` was shown."""
         frame.state = "end"
         if isinstance(frame.fields, Variants):
             frame.fields = frame.fields.chosen(frame.key, self._scalar(start, end))
@@ -242,12 +242,14 @@ class PartialObject:
         try:
             value = frame.place.value(self._between(start, end))
         except ValidationError as error:
+            if error.errors(include_url=False, include_context=False, include_input=False)[0]["type"] == "json_invalid":
+                raise self._no_json() from None
             raise UnfitError(problems_of(error, self._path(), skip=1)) from None
         if frame.is_list:
             frame.items.append(value)
         else:
             frame.values[frame.name] = value
-        self._changed = True
+        self._changed |= before is _ABSENT or before != value
 
     def _scalar(self, start: int, end: int) -> object:
         try:

@@ -236,7 +236,7 @@ class ObjectStream(Generic[M]):
         """The answer is complete."""
         result = stream.result()
         try:
-            found = parsed(result, self._model, self._answer.text_of(result))
+            found = parsed(result, self._model, self._answer.text_of(result), self._answer.nothing)
         except StructuredOutputError as error:
             await self._unfit(result, error)
             return None

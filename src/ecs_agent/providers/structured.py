@@ -23,7 +23,7 @@ MOST_PROBLEMS: Final = 8
 LONGEST_PROBLEM: Final = 200
 """So many problems are told, in so many characters each."""
 _MOST_ERRORS: Final = 1000
-_FENCE: Final = re.compile(r"\s*```[a-zA-Z0-9]*[ \t]*\r?\n(.*?)(?:\s*```\s*)?", re.DOTALL)
+_FENCE: Final = re.compile(r"```[a-zA-Z0-9]*[ \t]*\r?")
 
 
 def asked_format(options: RequestOptions, capabilities: Capabilities) -> RequestOptions:
@@ -50,13 +50,14 @@ def with_parsed(result: CompletionResult, response_format: object) -> Completion
     return replace(result, parsed=parsed(result, response_format, result.message.content)) if is_model(response_format) else result
 
 
-def parsed(result: CompletionResult, model: type[M], text: str) -> M:
+def parsed(result: CompletionResult, model: type[M], text: str, nothing: str | None = None) -> M:
     """The instance of a class that an answer's text is. A fence of Markdown around it is taken off; no other words may stand there.
 
     Args:
         result: the whole answer, for the error.
         model: the class.
         text: where the object stands in the answer.
+        nothing: what an answer without such a text is told to lack; else what it has instead.
 
     Raises:
         StructuredOutputError: there is none.
@@ -69,13 +70,13 @@ def parsed(result: CompletionResult, model: type[M], text: str) -> M:
         problems = []
     except ValidationError as error:
         problems = problems_of(error)
-    raise unfit(result, model, problems)
+    raise unfit(result, model, problems, nothing)
 
 
 def unfenced(text: str) -> str:
     """The text within a fence of Markdown that is all there is; else the same."""
-    found = _FENCE.fullmatch(text)
-    return found[1] if found else text
+    first, _, rest = text.strip().partition("\n")
+    return rest.removesuffix("```") if _FENCE.fullmatch(first) else text
 
 
 def lost(result: CompletionResult) -> str | None:
@@ -91,12 +92,12 @@ def lost(result: CompletionResult) -> str | None:
             return None
 
 
-def unfit(result: CompletionResult, model: type[BaseModel], problems: list[str]) -> StructuredOutputError:
+def unfit(result: CompletionResult, model: type[BaseModel], problems: list[str], nothing: str | None = None) -> StructuredOutputError:
     """The error for an answer that is no instance of a class; without problems there was nothing to look at."""
     why = lost(result)
     if why is None and not problems:
         calls = result.message.tool_calls
-        why = f"has no text, it calls the tool {told(calls[0].name)!r}" if calls else "has no text"
+        why = nothing or (f"has no text, it calls the tool {told(calls[0].name)!r}" if calls else "has no text")
     if why is not None:
         return StructuredOutputError(f"the answer {why}", result=result, problems=[f"it {why}"])
     return StructuredOutputError(f"the answer is no {model.__name__}: {'; '.join(problems)}", result=result, problems=problems)
