@@ -181,7 +181,7 @@ def test_an_alias_of_a_type_is_that_type() -> None:
     Words = TypeAliasType("Words", list[str])  # noqa: N806
 
     class Aliased(BaseModel):
-        words: Words | None  # type: ignore[valid-type]
+        words: Words | None
 
     Aliased.model_rebuild(_types_namespace={"Words": Words})
     assert shown(Aliased, '{"words": ["a').words == ["a"]
@@ -218,5 +218,5 @@ def test_a_discriminator_may_have_an_alias() -> None:
 def test_only_a_model_with_fields_is_streamed() -> None:
     assert is_streamed(Renamed)
     assert not is_streamed(RootModel[list[int]])
-    assert not is_streamed(Renamed(A="", B="", x=["", ""]))
+    assert not is_streamed(Renamed.model_construct())
     assert not is_streamed(int)

@@ -172,6 +172,7 @@ class Outer(BaseModel):
     inner: list[Inner]
 
 
+Named = dict[Literal["a"], int]
 FREE = "a dict with free keys cannot be made strict; use a list of key and value"
 ANY = "a value of any type cannot be made strict; give it a type"
 
@@ -180,7 +181,7 @@ ANY = "a value of any type cannot be made strict; give it a type"
     ("model", "sentence"),
     [
         (create_model("City", tags=(dict[str, int], ...)), f"City.tags: {FREE}"),
-        (create_model("City", tags=(dict[Literal["a"], int], ...)), f"City.tags: {FREE}"),
+        (create_model("City", tags=(Named, ...)), f"City.tags: {FREE}"),
         (create_model("City", tags=(dict, ...)), f"City.tags: {FREE}"),
         (create_model("City", tags=(list[dict[str, str]] | None, None)), f"City.tags: {FREE}"),
         (Outer, f"Inner.tags: {FREE}"),

@@ -14,7 +14,7 @@ import types
 from collections.abc import Mapping, Sequence
 from copy import copy
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Protocol, Union, cast, get_args, get_origin
 
 from ecs_agent.types import JsonObject
 
@@ -93,19 +93,19 @@ class Shape:
         return Variants(tag, models) if tag and models and not found else found[0] if len(found) == 1 and not models else None
 
 
-class Fields:
+class Fields(Protocol):
     """The fields of an object that is open."""
 
     def at(self, key: str) -> tuple[str, Shape] | None:
         """The field's name and its shape; None where what stands there is not shown."""
-        raise NotImplementedError
+        ...
 
     def shown(self, values: JsonObject) -> object:
-        """The object with what has arrived; a new one each time."""
-        raise NotImplementedError
+        """The object with what has arrived, None where that is not shown; a new one each time."""
+        ...
 
 
-class Entries(Fields):
+class Entries:
     """Those of a dict, which all have one shape."""
 
     def __init__(self, shape: Shape) -> None:
@@ -120,7 +120,7 @@ class Entries(Fields):
         return dict(values)
 
 
-class Variants(Fields):
+class Variants:
     """Those of a union, until its discriminator has come: then they are a model's."""
 
     def __init__(self, tag: str, models: Sequence[type[BaseModel]]) -> None:
@@ -144,7 +144,7 @@ class Variants(Fields):
         return None
 
 
-class PartialFields(Fields):
+class PartialFields:
     """Those of a model. It is shown as an instance of a class derived from it.
 
     Args:
