@@ -207,6 +207,7 @@ def test_what_cannot_be_closed_is_refused_by_the_name_of_the_field(model: type[B
         ({"allOf": [{"type": "string"}, {"minLength": 1}]}, "M.a: strict schemas have no 'allOf'; leave it to a validator of the model"),
         ({"$ref": "#/$defs/Gone", "description": "d"}, "M.a: #/$defs/Gone is not in the schema; let pydantic make the schema"),
         (True, f"M.a: {ANY}"),
+        ({"type": "object", "properties": {"b": {"type": "string"}}, "patternProperties": {"^c": {"type": "string"}}}, f"M.a: {FREE}"),
         ({"const": {}}, f"M.a: {ANY}"),
         (
             {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "string"}},

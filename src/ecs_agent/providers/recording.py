@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Generic, Literal, Protocol, Self, TypeVar, Unpack, overload
 from urllib.parse import urlsplit
 
-from ecs_agent.errors import StructuredOutputError, UnsupportedFeatureError
+from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
@@ -101,10 +101,8 @@ class RecordingProvider:
             if not stream:
                 result = await ask(self.provider, messages, options)
                 take.whole(result)
-                return with_parsed(result, response_format)
+                return with_parsed(result, response_format)  # what does not fit is recorded too, and a replay judges it as well
             answer = await stream_of(self.provider, messages, options)
-        except StructuredOutputError:
-            raise  # the answer is recorded, and a replay judges it as well
         except (UnsupportedFeatureError, TypeError):
             take.drop()  # nothing was sent
             raise
