@@ -15,6 +15,7 @@
     │   └── MalformedResponseError      malformed           the body is not what the protocol says
     ├── ProviderExhaustedError        a scripted provider has no answer left      (also an IndexError)
     ├── UnsupportedFeatureError       what was asked for cannot be combined       (also a ValueError)
+    ├── StructuredOutputError         an answer is not the object that was asked for (also a ValueError)
     ├── ConfigurationError            a key, an extra, a file or an option is missing or wrong
     ├── ToolError
     │   ├── ToolDefinitionError         a function cannot be a tool               (also a TypeError)
@@ -208,6 +209,23 @@ class ProviderExhaustedError(EcsAgentError, IndexError):
 
 class UnsupportedFeatureError(EcsAgentError, ValueError):
     """What was asked for cannot be done or combined here; raised before anything was sent."""
+
+
+class StructuredOutputError(EcsAgentError, ValueError):
+    """An answer is not the object that was asked for: it was refused, was cut, has no text, or its JSON does not fit the model.
+
+    It is no `ProviderError`: the provider answered, and asking it the same again costs as much. The message never holds a value of the answer
+    that it does not need, nor what looks like a key, and it is bounded.
+
+    Attributes:
+        result: the answer, None when it is not known.
+        problems: what is wrong, a sentence each: the path of a value and what it should be.
+    """
+
+    def __init__(self, message: str, *, result: CompletionResult | None = None, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.result = result
+        self.problems = tuple(problems)
 
 
 class ConfigurationError(EcsAgentError):

@@ -7,7 +7,7 @@ it was yielded. Nothing here does I/O, keeps state, or imports anything but the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NewType, TypeAlias
 
 from ecs_agent.message import (
@@ -179,7 +179,8 @@ class CompletionResult:
     """A whole answer, or the part of it that has arrived (then `message.interrupted` is set).
 
     `finish_reason` is None when it is unknown; `raw_finish_reason` is the server's own word. `usage` is None when the provider did not say.
-    `logprobs` are those of all tokens, empty when they were not asked for.
+    `logprobs` are those of all tokens, empty when they were not asked for. `parsed` is the instance of the pydantic class that was given as
+    `response_format`, None when none was; it is derived from the text, so recordings and stores do not keep it.
     """
 
     message: Message
@@ -188,6 +189,7 @@ class CompletionResult:
     raw_finish_reason: str | None = None
     timing: Timing | None = None
     logprobs: tuple[TokenLogprob, ...] = ()
+    parsed: object | None = field(default=None, metadata={"derived": True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ecs_agent.errors import StreamInterruptedError
-from ecs_agent.providers import FakeProvider
-from ecs_agent.providers.calling import accepted, as_stream, ask
+from ecs_agent.providers import FakeProvider, FallbackProvider, RetryProvider
+from ecs_agent.providers.calling import accepted, as_stream, ask, takes
 from ecs_agent.providers.protocol import RequestOptions
 from ecs_agent.streaming import CompletionStream
 from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, Usage
@@ -109,3 +109,13 @@ async def test_none_lifts_a_limit_of_time_where_there_is_one_and_says_nothing_el
     await ask(timed, HI, {"read_timeout": None, "temperature": None})
     assert timed.calls[0].options == {"read_timeout": None}
     assert (await ask(Plain(), HI, {"read_timeout": None, "temperature": None})).message.content == "at 1.0"
+
+
+def test_whether_an_option_is_taken_is_known_beforehand_also_of_those_behind() -> None:
+    foreign: Any = Generator()
+    assert takes(foreign, "temperature")
+    assert not takes(foreign, "seed")
+    assert takes(FakeProvider([]), "seed")
+    assert takes(RetryProvider(FakeProvider([])), "seed")
+    assert not takes(RetryProvider(foreign), "seed")
+    assert not takes(FallbackProvider([FakeProvider([]), foreign]), "seed")

@@ -44,10 +44,16 @@ def test_what_several_can_is_what_each_of_them_can() -> None:
     assert common([Capabilities(context_window=5), Capabilities(context_window=3)]).context_window == 3
 
 
+def test_schemas_are_closed_where_one_of_several_wants_it() -> None:
+    loose = Capabilities(strict_schemas=False)
+    assert common([loose, ASSUMED]).strict_schemas
+    assert not common([loose, loose]).strict_schemas
+
+
 def test_a_local_model_says_its_window(tmp_path: Path) -> None:
     weights = tmp_path / "other.gguf"
     weights.write_bytes(b"")
-    assert LocalProvider(weights, context=512).capabilities == Capabilities(images=False, context_window=512)
+    assert LocalProvider(weights, context=512).capabilities == Capabilities(images=False, context_window=512, strict_schemas=False)
     assert LocalProvider(weights, capabilities=ABLE).capabilities == ABLE
 
 

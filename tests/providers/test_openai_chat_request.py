@@ -33,6 +33,12 @@ def body(**options: Any) -> dict[str, Any]:
     return encode_request(ModelRequest("m", [], False, RequestOptions(**options)), include_usage=True)  # type: ignore[typeddict-item]
 
 
+def test_the_format_of_a_stream_is_called_as_that_of_a_whole_answer() -> None:
+    wire = {"type": "json_schema", "json_schema": {"name": "City"}}
+    assert body(output_format=wire)["response_format"] == body(response_format=wire)["response_format"] == wire
+    assert "output_format" not in body(output_format=wire)
+
+
 def test_plain_messages() -> None:
     assert messages(Message("system", "s"), Message("user", "u", name="ann")) == [
         {"role": "system", "content": "s"},

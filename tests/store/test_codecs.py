@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -116,7 +117,10 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     """Instances of a shipped type, with every field drawn by its hint, made without its checks."""
     hints = get_type_hints(kind)
     names = kind.__struct_fields__ if issubclass(kind, msgspec.Struct) else field_names(kind)
-    return st.fixed_dictionaries({name: drawn_for(hints[name]) for name in names}).map(lambda values: _made(kind, values))
+    derived = [field.name for field in fields(kind) if field.metadata.get("derived")] if is_dataclass(kind) else []
+    return st.fixed_dictionaries({name: st.none() if name in derived else drawn_for(hints[name]) for name in names}).map(
+        lambda values: _made(kind, values)
+    )
 
 
 def drawn_for(hint: Any) -> st.SearchStrategy[Any]:
@@ -692,6 +696,14 @@ def test_events_of_all_kinds_come_back(event: object) -> None:
     codecs = Codecs()
     tag, data = codecs.encode_event(event)
     assert codecs.decode_event(tag, 1, loads(dumps(data))) == event
+
+
+def test_what_is_derived_is_not_written_whatever_it_is() -> None:
+    codecs = Codecs()
+    result = CompletionResult(Message("assistant", "{}"), parsed=Socket())
+    tag, data = codecs.encode_event(StreamEndEvent(EntityId(1), result))
+    assert "parsed" not in json.dumps(data)
+    assert codecs.decode_event(tag, 1, loads(dumps(data))) == StreamEndEvent(EntityId(1), replace(result, parsed=None))
 
 
 def test_an_event_that_nobody_registered_is_kept_as_data() -> None:

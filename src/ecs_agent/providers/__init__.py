@@ -16,10 +16,11 @@ from ecs_agent.providers.rate_limited import RateLimitedProvider
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
 from ecs_agent.providers.registry import ModelRegistry, resolve_model
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
-from ecs_agent.providers.response_format import pydantic_to_response_format
+from ecs_agent.providers.response_format import pydantic_to_response_format, response_format_of
 from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.script import Answer, Piece, Script, Step
 from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.stream_object import ObjectStream, stream_object
 from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 from ecs_agent.providers.wrapping import WrapperProvider
@@ -41,6 +42,7 @@ __all__ = [
     "ModelPool",
     "ModelRegistry",
     "ModelRequest",
+    "ObjectStream",
     "OpenAIProvider",
     "Piece",
     "Preset",
@@ -70,4 +72,6 @@ __all__ = [
     "prices_of",
     "pydantic_to_response_format",
     "resolve_model",
+    "response_format_of",
+    "stream_object",
 ]

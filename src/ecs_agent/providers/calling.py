@@ -14,7 +14,9 @@ from functools import lru_cache
 from typing import Any, cast
 
 from ecs_agent.core.tasks import resumed
+from ecs_agent.providers.capabilities import capabilities_of
 from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.streaming.unfold import unfold
 from ecs_agent.types import CompletionResult, Message, StreamDelta
@@ -40,8 +42,14 @@ async def ask(provider: ProviderLike, messages: Sequence[Message], options: Requ
 
     Raises:
         ProviderError: the provider refused, or its answer broke off.
+        StructuredOutputError: the answer is no instance of the class given as `response_format`.
     """
-    answer = cast("object", await provider.complete(messages, stream=False, **accepted(provider, options)))
+    asked = asked_format(options, capabilities_of(provider))  # a foreign provider knows wire objects, not classes
+    answer = cast("object", await provider.complete(messages, stream=False, **accepted(provider, asked)))
+    return with_parsed(await _folded(answer, provider), options.get("response_format"))
+
+
+async def _folded(answer: object, provider: object) -> CompletionResult:
     if isinstance(answer, CompletionResult):
         return answer
     async with as_stream(answer, provider) as stream:
@@ -69,13 +77,26 @@ def accepted(provider: ProviderLike, options: RequestOptions) -> RequestOptions:
     None is not set, but for a limit of time, which it lifts where the provider has one.
     """
     given = {name: value for name, value in options.items() if value is not None or name in TIME_LIMITS}
-    names = _parameter_names(getattr(type(provider), "complete", None) or provider.complete) if given else None
+    names = _names(provider) if given else None
     if names is not None:
         for name in [name for name in given if name not in names]:
             if given[name] is not None:
                 warnings.warn(f"{type(provider).__name__}.complete does not take {name!r}; it is left out", RuntimeWarning, stacklevel=3)
             del given[name]
     return cast("RequestOptions", given)
+
+
+def takes(provider: ProviderLike, option: str) -> bool:
+    """Whether a provider's `complete` has this option, and that of those it stands before."""
+    names = _names(provider)
+    if names is not None and option not in names:
+        return False
+    behind: list[Any] = [getattr(provider, "provider", None), *getattr(provider, "providers", ())]
+    return all(takes(each, option) for each in behind if hasattr(each, "complete"))
+
+
+def _names(provider: ProviderLike) -> frozenset[str] | None:
+    return _parameter_names(getattr(type(provider), "complete", None) or provider.complete)
 
 
 @lru_cache(maxsize=256)

@@ -19,6 +19,7 @@ class Capabilities:
         images: it takes images.
         reports_usage: it says how many tokens a stream cost.
         context_window: how many tokens a request and its answer may have together; None when that is not known.
+        strict_schemas: it takes only closed schemas, as `pydantic_to_response_format` makes them.
     """
 
     prefill: bool = False
@@ -28,6 +29,7 @@ class Capabilities:
     images: bool = True
     reports_usage: bool = True
     context_window: int | None = None
+    strict_schemas: bool = True
 
 
 ASSUMED: Final = Capabilities()
@@ -41,7 +43,7 @@ def capabilities_of(provider: object) -> Capabilities:
 
 
 def common(several: Sequence[Capabilities]) -> Capabilities:
-    """What each of several can; the window is the smallest that is known."""
+    """What each of several can; the window is the smallest that is known, and schemas are closed when one of them wants it."""
     windows = [each.context_window for each in several if each.context_window is not None]
     return Capabilities(
         prefill=all(each.prefill for each in several),
@@ -51,4 +53,5 @@ def common(several: Sequence[Capabilities]) -> Capabilities:
         images=all(each.images for each in several),
         reports_usage=all(each.reports_usage for each in several),
         context_window=min(windows, default=None),
+        strict_schemas=any(each.strict_schemas for each in several),
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Unpack, overload
+from typing import Literal, Unpack, cast, overload
 
 from ecs_agent.errors import ProviderError, ProviderExhaustedError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, Usage
@@ -28,7 +29,7 @@ class FakeProvider:
 
     Attributes:
         calls: the requests so far.
-        last_response_format: that of the last request.
+        last_response_format: that of the last request, as the wire object that is sent; of a stream its `output_format`.
         open_streams: how many streams have neither ended nor been closed.
     """
 
@@ -68,10 +69,12 @@ class FakeProvider:
         Raises:
             ProviderExhaustedError: there is none left.
             UnsupportedFeatureError: `stream=True` together with `response_format`.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
             TypeError: an option that does not exist, or messages that are none.
         """
-        self.last_response_format = options.get("response_format")
         check_options(options, stream)
+        asked, options = options.get("response_format"), asked_format(options, self.capabilities)
+        self.last_response_format = cast("JsonObject | None", options.get("response_format") or options.get("output_format"))
         self.calls.append(ModelRequest(options.get("model") or self.model, list(checked_messages(messages)), stream, options))
         if len(self.calls) > len(self._responses):
             raise ProviderExhaustedError(f"{self.name} has no answer left: {len(self._responses)} were scripted, this is request {len(self.calls)}")
@@ -83,7 +86,7 @@ class FakeProvider:
         if isinstance(first, Exception):
             raise first
         if not stream:
-            return await _whole(moves(script, self._by))
+            return with_parsed(await _whole(moves(script, self._by)), asked)
         self.open_streams += 1
         loop = asyncio.get_running_loop()
         return CompletionStream(_Source(moves(script, self._by), self._delay, loop, self._released), clock=loop.time)

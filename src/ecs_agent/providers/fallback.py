@@ -104,6 +104,7 @@ class FallbackProvider:
         """Ask one after the other.
 
         Raises:
+            StructuredOutputError: the answer is no instance of the class given as `response_format`; nobody else is asked.
             ProviderError: the request is at fault, or nobody could be asked; then the message says who failed and why.
         """
         round_ = Round(self, self._time())

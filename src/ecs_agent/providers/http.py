@@ -14,6 +14,7 @@ from ecs_agent.providers.http_client import Call, HTTPClient, HTTPOptions
 from ecs_agent.providers.http_stream import HTTPDeltaSource, TimeLimits
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.settings import Settings
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, JsonObject, Message
@@ -95,10 +96,12 @@ class HTTPProvider:
         Raises:
             ProviderError: one of its leaves, each with a sentence that says what to do.
             UnsupportedFeatureError: `stream=True` together with `response_format`, or something that the protocol has no words for.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
             TypeError: an option that does not exist, or a value that is none for its option.
             ValueError: a limit below zero.
         """
         check_options(options, stream)
+        asked, options = options.get("response_format"), asked_format(options, self.capabilities)
         request = ModelRequest(options.get("model") or self.model, checked_messages(messages), stream, options)
         answer = await self._open(request)
         if stream:
@@ -106,7 +109,7 @@ class HTTPProvider:
         async with answer:
             async for _ in answer:
                 pass
-            return answer.result()
+            return with_parsed(answer.result(), asked)
 
     async def _open(self, request: ModelRequest) -> CompletionStream:
         codec, limits = self._codec, self._limits_of(request)

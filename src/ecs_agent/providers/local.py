@@ -20,6 +20,7 @@ from ecs_agent.providers.http_client import default_transport
 from ecs_agent.providers.local_server import LocalServer, ServerOptions
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.protocol import RequestOptions
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, TextPart
 
@@ -60,7 +61,7 @@ class LocalProvider:
         self.name = "local"
         self.model = EMBEDDED if self._embedded else path.stem
         # A model that thinks may refuse to go on behind words of its own, and one as small as the embedded does not understand to be asked to.
-        assumed = Capabilities(prefill=self._embedded, continuation=not self._embedded, images=False, context_window=context)
+        assumed = Capabilities(prefill=self._embedded, continuation=not self._embedded, images=False, context_window=context, strict_schemas=False)
         self.capabilities = capabilities if capabilities is not None else assumed
         threads = threads if threads is not None else max(1, (os.cpu_count() or 2) - 1)
         template = TEMPLATE.read_text("utf-8") if self._embedded else None
@@ -86,6 +87,7 @@ class LocalProvider:
             ConfigurationError: the package is missing or the model cannot be loaded.
             ProviderError: the model process failed.
         """
+        asked, options = options.get("response_format"), asked_format(options, self.capabilities)
         if self._embedded:
             messages, options = _for_a_small_model(messages, options)
         provider = await self.start()
@@ -95,7 +97,7 @@ class LocalProvider:
             if self._server.running:
                 raise
             answer = await (await self.start()).complete(messages, stream, **options)  # it died since the last request
-        return _without_echo(answer, messages) if isinstance(answer, CompletionResult) else answer
+        return with_parsed(_without_echo(answer, messages), asked) if isinstance(answer, CompletionResult) else answer
 
     async def start(self) -> OpenAIProvider:
         """Start the process unless it runs, and return the provider that asks it."""

@@ -32,6 +32,7 @@ LONGEST_ID: Final = 40
 
 _AS_THEY_ARE: Final = (
     "parallel_tool_calls",
+    "output_format",
     "response_format",
     "temperature",
     "top_p",
@@ -44,6 +45,7 @@ _AS_THEY_ARE: Final = (
     "logprobs",
     "top_logprobs",
 )
+_CALLED = {"output_format": "response_format"}
 
 
 def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "max_tokens") -> JsonObject:
@@ -58,7 +60,7 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     for name in _AS_THEY_ARE:
         value = options.get(name)
         if value is not None:
-            body[limit if name == "max_tokens" else name] = _option(name, value)
+            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = _option(name, value)
     tools, choice = options.get("tools"), options.get("tool_choice")
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]

@@ -8,24 +8,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class ModelOptions(TypedDict, total=False):
     """How a model is to answer. An option that is not given is not sent.
 
-    `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` is the wire object of a structured answer and cannot
-    be combined with streaming. `logprobs` asks for the probability of each token, `top_logprobs` for so many of the likeliest ones beside it.
-    `extra_body` is merged into the request's JSON last, `extra_headers` into its headers. The timeouts, in seconds, replace the provider's own
-    for this request; None means no limit.
+    `tool_choice` is "auto", "none", "required" or the name of a tool. `response_format` asks for a structured answer and cannot be combined with
+    streaming: a pydantic class, of which the result then holds an instance (`parsed`), or a wire object
+    (`{"type": "json_schema", "json_schema": {"name", "schema", "strict"}}`). `output_format` is such a wire object that is allowed in streams;
+    `stream_object` sets it, and without that nobody checks what comes. `logprobs` asks for the probability of each token, `top_logprobs` for so
+    many of the likeliest ones beside it. `extra_body` is merged into the request's JSON last, `extra_headers` into its headers. The timeouts, in
+    seconds, replace the provider's own for this request; None means no limit.
     """
 
     tool_choice: str | None
     parallel_tool_calls: bool | None
-    response_format: JsonObject | None
+    response_format: JsonObject | type[BaseModel] | None
+    output_format: JsonObject | None
     temperature: float | None
     top_p: float | None
     max_tokens: int | None
@@ -115,7 +121,7 @@ def check_options(options: RequestOptions, stream: bool) -> None:
     if unknown:
         raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
     if stream and options.get("response_format") is not None:
-        raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False")
+        raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False, or use stream_object()")
 
 
 def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:

@@ -22,6 +22,7 @@ from ecs_agent.providers.playback import GRACE, Playback, check_speed
 from ecs_agent.providers.protocol import RequestOptions, check_options, checked_messages
 from ecs_agent.providers.request_data import body_from_data, http_request_to_data, request_to_data
 from ecs_agent.providers.result_data import result_from_data
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.providers.transport import TransportRequest
 from ecs_agent.streaming.delta_data import DeltaReader
 from ecs_agent.streaming.stream import CompletionStream
@@ -99,15 +100,17 @@ class ReplayProvider:
             RecordingMissError: this request was not recorded, or its recorder left before the answer.
             ProviderError: that is the recorded answer.
             UnsupportedFeatureError: `stream=True` together with `response_format`.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
         """
         check_options(options, stream)
+        response_format, options = options.get("response_format"), asked_format(options, self.capabilities)
         asked = request_to_data(checked_messages(messages), stream, options, self.model)
         call = self.cassette.shelf.call(asked, self._whose, repeat=self._repeat)
         loop = asyncio.get_running_loop()
         started = loop.time()
         playback = Playback(self._speed, self.cassette.begins(call, started, self._speed) if self._in_session else started)
         if call.answered is None:
-            return await _whole(call, playback)
+            return with_parsed(await _whole(call, playback), response_format)
         await playback.until(call.answered)
         return CompletionStream(_ReplayedDeltas(call, playback), started=started, clock=loop.time)
 

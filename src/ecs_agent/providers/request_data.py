@@ -17,6 +17,7 @@ import msgspec
 from ecs_agent.errors import UnsavableError
 from ecs_agent.providers.classify import scrub
 from ecs_agent.providers.protocol import RequestOptions
+from ecs_agent.providers.response_format import is_model, response_format_of
 from ecs_agent.providers.transport import TransportRequest
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.streaming.message_data import message_to_data, schema_to_data
@@ -78,6 +79,8 @@ def options_without_secrets(options: RequestOptions) -> dict[str, object]:
 
 def _option(name: str, value: Any) -> Any:
     try:
+        if name == "response_format" and is_model(value):
+            value = response_format_of(value, strict=False)
         if name == "tools":
             return [schema_to_data(tool) for tool in value]
         return _headers(value) if name == "extra_headers" else _PLAIN.write(_as_json(value))

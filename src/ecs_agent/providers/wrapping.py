@@ -14,6 +14,7 @@ from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.calling import accepted, as_stream, ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.structured import asked_format, with_parsed
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message
 
@@ -25,7 +26,8 @@ class WrapperProvider:
     """Stands before a provider and changes nothing.
 
     A subclass overrides `_whole`, `_stream` or both, and asks the wrapped provider by `super()`. Whatever that one is, ours or anybody's, it is
-    called with only the options that it takes, and its stream is a `CompletionStream`: the very one that it returned, if it was one.
+    called with only the options that it takes, and its stream is a `CompletionStream`: the very one that it returned, if it was one. A class that is
+    asked for as `response_format` is dealt with here: what a subclass sees of it is its wire object.
 
     Args:
         provider: whom to ask.
@@ -65,8 +67,12 @@ class WrapperProvider:
 
         Raises:
             ProviderError: as the wrapped provider.
+            StructuredOutputError: the answer is no instance of the class given as `response_format`.
         """
-        return await (self._stream(messages, options) if stream else self._whole(messages, options))
+        if stream:
+            return await self._stream(messages, options)
+        asked = options.get("response_format")
+        return with_parsed(await self._whole(messages, asked_format(options, self.capabilities)), asked)
 
     async def _whole(self, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
         """Ask for a whole answer."""

@@ -50,10 +50,11 @@ class RecordForm:
         self.fields: Mapping[str, RecordField] = {
             name: RecordField(codec_of(hints.get(name, Any)), default) for name, default in _defaults(kind).items()
         }
-        self._writes = [(name, field.codec.as_is, field.codec.write) for name, field in self.fields.items()]
+        derived = _derived(kind)
+        self._writes = [(name, field.codec.as_is, field.codec.write) for name, field in self.fields.items() if name not in derived]
 
     def write(self, value: object) -> JsonObject:
-        """The data of all fields.
+        """The data of all fields but those that are derived from others.
 
         Raises:
             TypeError: one holds what is no data.
@@ -180,6 +181,12 @@ def _defaults(kind: type[Any]) -> dict[str, Callable[[], Any] | None]:
         named = cast("Any", kind)
         return {name: _default(named._field_defaults.get(name, dataclasses.MISSING), None, dataclasses.MISSING) for name in named._fields}
     return {name: _default(getattr(kind, name, dataclasses.MISSING), None, dataclasses.MISSING) for name in _annotated(kind)}
+
+
+def _derived(kind: type[Any]) -> frozenset[str]:
+    """The fields that follow from others, and may hold what is no data: they are not written."""
+    fields = dataclasses.fields(kind) if dataclasses.is_dataclass(kind) else ()
+    return frozenset([field.name for field in fields if field.metadata.get("derived")])
 
 
 def _annotated(kind: Any) -> tuple[str, ...]:

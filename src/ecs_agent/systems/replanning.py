@@ -36,7 +36,7 @@ MAX_STEP_LENGTH = 2_000
 MAX_TRIED = 100
 """So many brackets of an answer are looked at, since each may cost a walk through all that follows."""
 
-_UNFIT = ("tool_choice", "parallel_tool_calls", "response_format", "logprobs", "top_logprobs")
+_UNFIT = ("tool_choice", "parallel_tool_calls", "output_format", "response_format", "logprobs", "top_logprobs")
 """Options that are meant for the agent's answers and not for a list of steps."""
 
 _log = get_logger("ecs_agent.systems.replanning")
