@@ -2,10 +2,14 @@
 
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
+from ecs_agent.providers.embedding import EmbeddingProvider, EmbeddingResult, Vector, cosine_similarity
 from ecs_agent.providers.fake import FakeProvider
+from ecs_agent.providers.fake_embeddings import EmbeddingRequest, FakeEmbeddingProvider
 from ecs_agent.providers.fallback import FallbackProvider
 from ecs_agent.providers.local import LocalProvider
+from ecs_agent.providers.local_embeddings import LocalEmbeddingProvider
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.openai_embeddings import OpenAIEmbeddingProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
@@ -13,6 +17,7 @@ from ecs_agent.providers.response_format import pydantic_to_response_format
 from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.script import Answer, Piece, Script, Step
 from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.token_count import TokenCount, TokenCounter, count_tokens
 from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 
@@ -20,12 +25,18 @@ __all__ = [
     "Answer",
     "Capabilities",
     "Cassette",
+    "EmbeddingProvider",
+    "EmbeddingRequest",
+    "EmbeddingResult",
+    "FakeEmbeddingProvider",
     "FakeProvider",
     "FallbackProvider",
     "LLMProvider",
+    "LocalEmbeddingProvider",
     "LocalProvider",
     "ModelOptions",
     "ModelRequest",
+    "OpenAIEmbeddingProvider",
     "OpenAIProvider",
     "Piece",
     "ProviderLike",
@@ -38,10 +49,15 @@ __all__ = [
     "Script",
     "Secret",
     "Step",
+    "TokenCount",
+    "TokenCounter",
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "Vector",
     "capabilities_of",
+    "cosine_similarity",
+    "count_tokens",
     "estimate_tokens",
     "estimate_usage",
     "pydantic_to_response_format",
