@@ -58,6 +58,7 @@ def test_a_status_without_words_decides(status: int, kind: str) -> None:
         (400, [said("API key not valid")], "auth"),
         (400, said("This model's maximum context length is 8192 tokens"), "context_length"),
         (500, said("Context size has been exceeded."), "context_length"),
+        (500, said("input (701 tokens) is too large to process. increase the physical batch size (current batch size: 512)"), "context_length"),
         (400, said("filtered", code="content_filter"), "content_filter"),
         (500, {"error": "the model is overloaded"}, "server"),
         (400, {"message": "too many", "type": "too_many_requests_error", "code": "queue_exceeded"}, "rate_limit"),

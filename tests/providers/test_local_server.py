@@ -83,6 +83,15 @@ async def test_it_starts_once_and_ends_when_stopped(healthy: Path) -> None:
     assert not server.running
 
 
+async def test_who_asks_while_it_starts_waits_until_it_is_healthy(tmp_path: Path) -> None:
+    server = LocalServer(OPTIONS, child=program(tmp_path, "import time; time.sleep(0.3)" + HEALTHY))
+    first = asyncio.create_task(server.start())
+    while not server.running:
+        await asyncio.sleep(0)
+    assert await server.start() == await first != ""
+    server.stop()
+
+
 async def test_it_starts_again_when_it_died(healthy: Path) -> None:
     server = LocalServer(OPTIONS, child=healthy)
     first = await server.start()

@@ -3,12 +3,16 @@
 from ecs_agent.providers.cached import CachedProvider
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
+from ecs_agent.providers.embedding import EmbeddingProvider, EmbeddingResult, Vector, cosine_similarity
 from ecs_agent.providers.fake import FakeProvider
+from ecs_agent.providers.fake_embeddings import EmbeddingRequest, FakeEmbeddingProvider
 from ecs_agent.providers.fallback import FallbackProvider
 from ecs_agent.providers.instrumented import CallHooks, InstrumentedProvider, ProviderCall
 from ecs_agent.providers.local import LocalProvider
+from ecs_agent.providers.local_embeddings import LocalEmbeddingProvider
 from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.openai_embeddings import OpenAIEmbeddingProvider
 from ecs_agent.providers.presets import PRESETS, Preset, capability_table
 from ecs_agent.providers.prices import Cost, Prices, PriceTier, cost_of, prices_of
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
@@ -21,6 +25,7 @@ from ecs_agent.providers.retry import RetryProvider
 from ecs_agent.providers.script import Answer, Piece, Script, Step
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.stream_object import ObjectStream, stream_object
+from ecs_agent.providers.token_count import TokenCount, TokenCounter, count_tokens
 from ecs_agent.providers.token_estimate import estimate_tokens, estimate_usage
 from ecs_agent.providers.transport import Transport, TransportRequest, TransportResponse
 from ecs_agent.providers.wrapping import WrapperProvider
@@ -33,16 +38,22 @@ __all__ = [
     "Capabilities",
     "Cassette",
     "Cost",
+    "EmbeddingProvider",
+    "EmbeddingRequest",
+    "EmbeddingResult",
+    "FakeEmbeddingProvider",
     "FakeProvider",
     "FallbackProvider",
     "InstrumentedProvider",
     "LLMProvider",
+    "LocalEmbeddingProvider",
     "LocalProvider",
     "ModelOptions",
     "ModelPool",
     "ModelRegistry",
     "ModelRequest",
     "ObjectStream",
+    "OpenAIEmbeddingProvider",
     "OpenAIProvider",
     "Piece",
     "Preset",
@@ -60,13 +71,18 @@ __all__ = [
     "Script",
     "Secret",
     "Step",
+    "TokenCount",
+    "TokenCounter",
     "Transport",
     "TransportRequest",
     "TransportResponse",
+    "Vector",
     "WrapperProvider",
     "capabilities_of",
     "capability_table",
+    "cosine_similarity",
     "cost_of",
+    "count_tokens",
     "estimate_tokens",
     "estimate_usage",
     "prices_of",

@@ -72,6 +72,11 @@ def _serve(settings: dict[str, Any]) -> Any:
     if settings["template"] is not None:
         params.use_jinja = True
         params.chat_template = settings["template"]
+    if settings["embeds"]:
+        params.embedding = True
+        params.n_batch = params.n_ubatch = settings["context"]  # a text is computed at once or refused
+        if settings["pooling"] is not None:
+            params.pooling_type = getattr(xllamacpp.llama_pooling_type, f"LLAMA_POOLING_TYPE_{settings['pooling'].upper()}")
     return xllamacpp.Server(params)
 
 

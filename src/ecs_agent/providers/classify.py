@@ -41,6 +41,7 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
             r"maximum context", r"prompt is too long", r"too many tokens", r"input is too long", r"reduce the length", r"max_model_len",
             r"string_above_max_length",
             r"maximum number of tokens", r"maximum prompt length", r"maximum model length", r"token count .{0,20}exceeds", r"token limit: ",
+            r"tokens\) is too large to process",  # llama.cpp, of a text to embed
             r"tokens_limit_reached", r"range of input length", r"exceeds? max.{0,8}length", r"max_new_tokens. must be",
         ),
     ),

@@ -22,9 +22,10 @@ from ecs_agent.providers.capabilities import Capabilities, capabilities_of, comm
 from ecs_agent.providers.error_data import LEAVES
 from ecs_agent.providers.http_stream import check_seconds
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.token_count import TokenCount, count_tokens
 from ecs_agent.providers.wrapping import check_provider, close, model_of, name_of, stream_of
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message, StreamDelta
+from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolSchema
 
 T = TypeVar("T")
 
@@ -120,6 +121,16 @@ class FallbackProvider:
 
         first = await round_.first(ask_for_stream)
         return CompletionStream(_Source(self, round_, ask_for_stream, first), started=started, clock=loop.time)
+
+    async def count_tokens(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] | None = None, system_prompt: str = "", model: str | None = None
+    ) -> TokenCount:
+        """As the first provider counts; see `ecs_agent.providers.count_tokens`.
+
+        Raises:
+            ProviderError: it could not count.
+        """
+        return await count_tokens(self.providers[0], messages, tools=tools, system_prompt=system_prompt, model=model)
 
     def _options(self, place: int, options: RequestOptions) -> RequestOptions:
         if not place or "model" not in options:

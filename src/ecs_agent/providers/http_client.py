@@ -29,6 +29,7 @@ from ecs_agent.streaming.json_edge import NOT_JSON, parsed, without_surrogates
 from ecs_agent.types import JsonObject
 
 E = TypeVar("E", bound=ProviderError)
+T = TypeVar("T")
 
 Sign: TypeAlias = Callable[[ProviderError], ProviderError]
 """Completes an error with who failed, and takes out what is secret."""
@@ -180,31 +181,33 @@ class HTTPClient:
             raise
         return Opened(response, started, release, partial(self._signed, call=call, request_id=request_id_of(response.headers)))
 
-    async def fetch(self, call: Call) -> Any:
+    async def fetch(self, call: Call, read: Callable[[Any], T]) -> T:
         """Send a request whose answer is one JSON value, and read it.
 
+        Args:
+            call: the request.
+            read: what to make of the JSON; a `ProviderError` of its own is completed with who failed.
+
         Raises:
-            ProviderError: it was refused, broke off, took too long, or is no JSON.
+            ProviderError: it was refused, broke off, took too long, is no JSON, or `read` raised it.
         """
         total = call.limits.total
+        timer = asyncio.timeout(total)
         try:
-            async with asyncio.timeout(total):
+            async with timer:
                 opened = await self.open(call)
                 try:
-                    found = parsed((await _whole(opened.response)).decode("utf-8", "replace"))
+                    return read(_value(await _whole(opened.response, call.limits.read)))
                 except ProviderError as error:
                     raise opened.sign(error) from error.__cause__
                 finally:
                     opened.release()
                     await opened.response.aclose()
         except TimeoutError:
+            if not timer.expired():
+                raise  # one of ours, signed above
             late = ProviderTimeoutError(f"the answer took longer than {total} s (total_timeout); raise that limit if the server needs longer")
             raise self._signed(late, call) from None
-        if (failure := error_object(found)) is not None:
-            raise opened.sign(classify_error_object(failure))
-        if found is NOT_JSON:
-            raise opened.sign(MalformedResponseError("the server answered with something that is not JSON; base_url is probably wrong"))
-        return found
 
     async def _admitted(self) -> tuple[Callable[[], None], int]:
         """A stream of our own limit and a turn of the rate limit; `pool_timeout` bounds the wait for both together."""
@@ -342,12 +345,20 @@ async def _bounded(response: TransportResponse) -> bytes:
     return bytes(content[:ERROR_BODY])
 
 
-async def _whole(response: TransportResponse) -> bytes:
+async def _whole(response: TransportResponse, silence: float | None) -> bytes:
+    """A body; it may be silent for so many seconds."""
     content = bytearray()
-    while data := await response.read():
-        content += data
-        if len(content) > MOST_FETCHED:
-            raise MalformedResponseError(f"the answer is larger than {MOST_FETCHED} bytes; it was given up")
+    try:
+        async with asyncio.timeout(silence) as timer:
+            while data := await response.read():
+                content += data
+                if len(content) > MOST_FETCHED:
+                    raise MalformedResponseError(f"the answer is larger than {MOST_FETCHED} bytes; it was given up")
+                if silence is not None:
+                    timer.reschedule(asyncio.get_running_loop().time() + silence)
+    except TimeoutError:
+        late = f"the server was silent for {silence} s (read_timeout); raise that limit if it needs longer"
+        raise ProviderTimeoutError(late) from None
     return bytes(content)
 
 
@@ -361,6 +372,20 @@ def _transport_of(client: SDKClient, beside: Mapping[str, object]) -> Transport:
         if value is not None:
             raise ConfigurationError(f"{name} was given beside client, which sends the requests itself; give it to the client's http_client")
     return SDKTransport(client)
+
+
+def _value(body: bytes) -> Any:
+    """A body's JSON.
+
+    Raises:
+        ProviderError: it is an error in spite of its status, or no JSON.
+    """
+    found = parsed(body.decode("utf-8", "replace"))
+    if (failure := error_object(found)) is not None:
+        raise classify_error_object(failure)
+    if found is NOT_JSON:
+        raise MalformedResponseError("the server answered with something that is not JSON; base_url is probably wrong")
+    return found
 
 
 def default_transport(connect_timeout: float | None = 10.0, proxy: str | None = None, ssl_context: ssl.SSLContext | None = None) -> Transport:

@@ -7,25 +7,26 @@ Other GGUF files decide for themselves.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self, Unpack, overload
 
-from ecs_agent.errors import ConfigurationError, ProviderConnectionError
-from ecs_agent.providers import local_weights
 from ecs_agent.providers.capabilities import Capabilities
-from ecs_agent.providers.http_client import default_transport
-from ecs_agent.providers.local_server import LocalServer, ServerOptions
-from ecs_agent.providers.openai import OpenAIProvider
-from ecs_agent.providers.protocol import RequestOptions
+from ecs_agent.providers.http_count import CountingHTTPProvider
+from ecs_agent.providers.llama_server import LlamaServerCodec
+from ecs_agent.providers.local_model import EMBEDDED, LocalModel, model_file, threads_or_default
+from ecs_agent.providers.local_server import ServerOptions
+from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_messages
+from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.structured import asked_format, with_parsed
+from ecs_agent.providers.token_count import TokenCount
+from ecs_agent.providers.transport import Transport
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message, TextPart
+from ecs_agent.types import CompletionResult, Message, TextPart, ToolSchema
 
-EMBEDDED = "smollm2-135m-instruct"
 TEMPLATE = Path(__file__).with_name("smollm2.jinja")
+NAME = "local"
 CALL_BEGINS, CALL_ENDS = "<tool_call>\n", "</tool_call>"
 
 
@@ -55,19 +56,15 @@ class LocalProvider:
         capabilities: Capabilities | None = None,
     ) -> None:
         self._embedded = model_path is None
-        path = local_weights.require() if model_path is None else Path(model_path).expanduser()
-        if not path.is_file():
-            raise ConfigurationError(f"there is no model file {path}")
-        self.name = "local"
+        path = model_file(model_path)
+        self.name = NAME
         self.model = EMBEDDED if self._embedded else path.stem
         # A model that thinks may refuse to go on behind words of its own, and one as small as the embedded does not understand to be asked to.
         assumed = Capabilities(prefill=self._embedded, continuation=not self._embedded, images=False, context_window=context, strict_schemas=False)
         self.capabilities = capabilities if capabilities is not None else assumed
-        threads = threads if threads is not None else max(1, (os.cpu_count() or 2) - 1)
         template = TEMPLATE.read_text("utf-8") if self._embedded else None
-        self._server = LocalServer(ServerOptions(path, self.model, template, context, slots, threads, start_timeout))
-        self._transport = default_transport()
-        self._provider: OpenAIProvider | None = None
+        options = ServerOptions(path, self.model, template, context, slots, threads_or_default(threads), start_timeout)
+        self._local = LocalModel(options, _connected)
 
     def __repr__(self) -> str:
         return f"LocalProvider(model={self.model!r})"
@@ -90,34 +87,45 @@ class LocalProvider:
         asked, options = options.get("response_format"), asked_format(options, self.capabilities)
         if self._embedded:
             messages, options = _for_a_small_model(messages, options)
-        provider = await self.start()
-        try:
-            answer = await provider.complete(messages, stream, **options)
-        except ProviderConnectionError:
-            if self._server.running:
-                raise
-            answer = await (await self.start()).complete(messages, stream, **options)  # it died since the last request
+        answer = await self._local.ask(lambda provider: provider.complete(messages, stream, **options))
         return with_parsed(_without_echo(answer, messages), asked) if isinstance(answer, CompletionResult) else answer
 
-    async def start(self) -> OpenAIProvider:
+    async def count_tokens(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] | None = None, system_prompt: str = "", model: str | None = None
+    ) -> TokenCount:
+        """How many tokens a request would have, as the model's own tokenizer counts; starts the process unless it runs.
+
+        What this provider itself adds for the embedded model is counted, since it is sent.
+
+        Raises:
+            ConfigurationError: the package is missing or the model cannot be loaded.
+            ProviderError: the model process failed, or did not accept the request. `estimate_tokens` asks nobody.
+            TypeError: `messages` is no conversation.
+        """
+        asked: Sequence[Message] = [*([Message("system", system_prompt)] if system_prompt else []), *checked_messages(messages)]
+        options = RequestOptions(tools=tools) if tools else RequestOptions()
+        if self._embedded:
+            asked, options = _for_a_small_model(asked, options)
+        request = ModelRequest(model or self.model, asked, options=options)
+        return await self._local.ask(lambda provider: provider.count_request(request))
+
+    async def start(self) -> CountingHTTPProvider:
         """Start the process unless it runs, and return the provider that asks it."""
-        if self._provider is None or not self._server.running:
-            url = await self._server.start()
-            self._provider = OpenAIProvider(self._server.key, f"{url}/v1", self.model, name=self.name, transport=self._transport)
-        return self._provider
+        return await self._local.start()
 
     async def aclose(self) -> None:
         """End the process; the next request starts a new one."""
-        provider, self._provider = self._provider, None
-        if provider is not None:
-            await provider.aclose()
-        self._server.stop()
+        await self._local.aclose()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+
+def _connected(settings: Settings, transport: Transport) -> CountingHTTPProvider:
+    return CountingHTTPProvider(LlamaServerCodec(), settings, name=NAME, transport=transport)
 
 
 def _without_echo(result: CompletionResult, messages: Sequence[Message]) -> CompletionResult:

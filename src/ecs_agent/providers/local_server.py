@@ -46,6 +46,8 @@ class ServerOptions:
         slots: how many answers are computed at once; others wait.
         threads: how many threads compute.
         start_timeout: seconds until it must be healthy.
+        embeds: it gives vectors of texts, and no answers.
+        pooling: how the vectors of a text's tokens become one: "mean", "cls" or "last"; None is what the model file says.
     """
 
     model: Path
@@ -55,6 +57,8 @@ class ServerOptions:
     slots: int
     threads: int
     start_timeout: float
+    embeds: bool = False
+    pooling: str | None = None
 
 
 class LocalServer:
@@ -72,6 +76,7 @@ class LocalServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         self._url = ""
+        self._healthy = False
         self.key = ""
 
     @property
@@ -86,7 +91,7 @@ class LocalServer:
             ConfigurationError: the package is missing or the model cannot be loaded.
             ProviderConnectionError: it did not become healthy in time.
         """
-        return self._url if self.running else await asyncio.to_thread(self._start)
+        return self._url if self._healthy and self.running else await asyncio.to_thread(self._start)
 
     def _start(self) -> str:
         with self._lock:
@@ -118,12 +123,15 @@ class LocalServer:
             "context": options.context,
             "threads": options.threads,
             "template": options.template,
+            "embeds": options.embeds,
+            "pooling": options.pooling,
         }
         patience = threading.Timer(options.start_timeout, process.kill)
         patience.start()
         try:
             self._url = self._first_words(process, settings, listener, words)
             self._wait_until_healthy(time.monotonic() + options.start_timeout)
+            self._healthy = True
         except BaseException:
             self.stop()
             raise
@@ -165,6 +173,7 @@ class LocalServer:
         if self._finalizer is not None:
             self._finalizer()
         self._process = None
+        self._healthy = False
 
 
 def _listen(process: subprocess.Popen[bytes], words: deque[str]) -> None:

@@ -15,8 +15,9 @@ from ecs_agent.providers.calling import accepted, as_stream, ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.structured import asked_format, with_parsed
+from ecs_agent.providers.token_count import TokenCount, count_tokens
 from ecs_agent.streaming.stream import CompletionStream
-from ecs_agent.types import CompletionResult, Message
+from ecs_agent.types import CompletionResult, Message, ToolSchema
 
 NOTHING_SENT: Final = (UnsupportedFeatureError, TypeError)
 """What a provider raises of a request that it does not send."""
@@ -73,6 +74,16 @@ class WrapperProvider:
             return await self._stream(messages, options)
         asked = options.get("response_format")
         return with_parsed(await self._whole(messages, asked_format(options, self.capabilities)), asked)
+
+    async def count_tokens(
+        self, messages: Sequence[Message], *, tools: Sequence[ToolSchema] | None = None, system_prompt: str = "", model: str | None = None
+    ) -> TokenCount:
+        """As the wrapped provider counts; see `ecs_agent.providers.count_tokens`.
+
+        Raises:
+            ProviderError: the provider could not count.
+        """
+        return await count_tokens(self.provider, messages, tools=tools, system_prompt=system_prompt, model=model)
 
     async def _whole(self, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
         """Ask for a whole answer."""

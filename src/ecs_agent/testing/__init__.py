@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecs_agent.testing.answers import Received
     from ecs_agent.testing.cassette_fixture import CassetteFixture, UnusedRecordingWarning
-    from ecs_agent.testing.contract import BEHAVIOURS, CANARY, Subject, assert_provider_contract
+    from ecs_agent.testing.contract import BEHAVIOURS, assert_provider_contract
+    from ecs_agent.testing.contract_subject import CANARY, Subject
     from ecs_agent.testing.fake_entity import FakeEntity
     from ecs_agent.testing.fault_laws import assert_fault_laws
     from ecs_agent.testing.fault_plan import FaultPlan
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _HOME = {
     "BEHAVIOURS": "contract",
     "BrokenLawError": "laws",
-    "CANARY": "contract",
+    "CANARY": "contract_subject",
     "CassetteFixture": "cassette_fixture",
     "FakeEntity": "fake_entity",
     "FaultPlan": "fault_plan",
@@ -42,7 +43,7 @@ _HOME = {
     "Reply": "reply",
     "ScriptedTransport": "transport",
     "ShufflingLoop": "shuffling_loop",
-    "Subject": "contract",
+    "Subject": "contract_subject",
     "UnusedRecordingWarning": "cassette_fixture",
     "VirtualClockLoop": "virtual_clock",
     "VirtualDeadlockError": "virtual_clock",
