@@ -98,6 +98,7 @@ DRAWN: dict[Any, st.SearchStrategy[Any]] = {
     int: st.integers(),
     float: st.floats(allow_nan=False),
     str: texts,
+    bytes: st.binary(max_size=8),
     type(None): st.none(),
     object: json_values() | messages,
     Any: json_values(),

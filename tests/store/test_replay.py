@@ -32,7 +32,7 @@ from ecs_agent.store.replay import replay
 from ecs_agent.systems import CollaborationSystem, send_message_tool
 from ecs_agent.testing import VirtualClockLoop, run
 from ecs_agent.testing.replay_loop import ReplayLoop
-from ecs_agent.types import EntityId, Message, ToolCall
+from ecs_agent.types import EntityId, ImagePart, Message, ToolCall
 
 
 def alone(provider: Callable[[], Any], **options: Any) -> Main:
@@ -77,6 +77,15 @@ class TestTheSameProgram:
         assert asked == ["model", "x", "model"]
         check_same(recording, main)
         assert len(asked) == 3
+
+    def test_has_the_pictures_that_a_tool_returned(self) -> None:
+        @tool
+        async def draw() -> list[str | ImagePart]:
+            """Takes a moment."""
+            return ["a dot", ImagePart(data=b"png")]
+
+        main = alone(lambda: FakeProvider([Script(tool_calls=[ToolCall("c", "draw", {})]), "done"]), tools=[draw])
+        check_same(recorded(main), main)
 
     def test_keeps_the_time_of_the_recording(self) -> None:
         times: list[float] = []

@@ -18,7 +18,7 @@ from ecs_agent.components import (
 from ecs_agent.core import Runner, World
 from ecs_agent.systems import ToolExecutionCompleted, ToolExecutionStarted, ToolExecutionSystem, history_problems
 from ecs_agent.tools import ToolLimits, tool, tool_table
-from ecs_agent.types import EntityId, Message, ToolCall
+from ecs_agent.types import EntityId, ImagePart, Message, TextPart, ToolCall
 
 
 @tool
@@ -57,6 +57,18 @@ async def test_results_stand_in_the_order_of_the_calls() -> None:
         assert [(m.tool_call_id, m.content) for m in results(world, entity)] == [("c0", "0"), ("c1", "2"), ("c2", "4")]
         assert not world.has_component(entity, PendingToolCallsComponent)
         assert world.get_component(entity, ToolResultsComponent) == ToolResultsComponent({"c0": "0", "c1": "2", "c2": "4"})
+
+
+async def test_pictures_stand_in_the_result_behind_its_text() -> None:
+    @tool
+    async def draw() -> list[str | ImagePart]:
+        """Draw."""
+        return ["a dot", ImagePart(data=b"png")]
+
+    world = World()
+    entity = waiting(world, [ToolCall("a", "draw", {})], draw)
+    await Runner().run(world)
+    assert results(world, entity) == [Message("tool", [TextPart("a dot"), ImagePart(data=b"png")], tool_call_id="a", name="draw")]
 
 
 async def test_the_tools_of_a_turn_run_at_the_same_time() -> None:

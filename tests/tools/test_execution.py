@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from ecs_agent.errors import ToolError
 from ecs_agent.tools import ToolLimits, ToolOutcome, ToolThreads, execute_call, execution, tool
 from ecs_agent.tools.execution import _cut, _text
-from ecs_agent.types import ToolCall, ToolSchema
+from ecs_agent.types import ImagePart, TextPart, ToolCall, ToolSchema
 
 QUICK = ToolLimits(timeout=0.02)
 
@@ -510,6 +510,36 @@ def test_a_result_that_contains_itself_has_a_repr() -> None:
     looped: list[Any] = []
     looped.append(looped)
     assert _text(looped) == "[[...]]"
+
+
+PICTURE = ImagePart(data=b"png")
+
+
+@pytest.mark.parametrize(
+    ("result", "text", "images"),
+    [
+        (PICTURE, "", (PICTURE,)),
+        (["a chart", PICTURE, TextPart("and its legend")], "a chart\nand its legend", (PICTURE,)),
+        ((PICTURE, PICTURE), "", (PICTURE, PICTURE)),
+        (["a", "b"], '["a","b"]', ()),
+        ([], "[]", ()),
+    ],
+)
+async def test_a_result_may_hold_pictures(result: object, text: str, images: tuple[ImagePart, ...], threads: ToolThreads) -> None:
+    outcome = await outcome_of(lambda: result, threads)
+    assert (outcome.text, outcome.images, outcome.is_error) == (text, images, False)
+
+
+async def test_pictures_among_other_things_are_no_result_with_pictures(threads: ToolThreads) -> None:
+    outcome = await outcome_of(lambda: [PICTURE, 7], threads)
+    assert (outcome.images, outcome.is_error) == ((), False)
+    assert "ImagePart" in outcome.text or "png" in outcome.text or "cG5n" in outcome.text
+
+
+async def test_pictures_that_are_too_large_are_refused(threads: ToolThreads) -> None:
+    outcome = await outcome_of(lambda: [PICTURE, PICTURE], threads, ToolLimits(max_images=5))
+    assert (outcome.is_error, outcome.images) == (True, ())
+    assert outcome.text == "The tool returned pictures of 6 bytes, which is more than the 5 that are allowed."
 
 
 async def test_bytes_that_are_no_text_are_refused(threads: ToolThreads) -> None:

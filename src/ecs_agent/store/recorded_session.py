@@ -12,7 +12,8 @@ from ecs_agent.providers.error_data import error_from_data
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.fact_data import FactData
 from ecs_agent.streaming.delta_data import DeltaReader
-from ecs_agent.types import CompletionResult, JsonObject, StreamDelta, StreamEndEvent
+from ecs_agent.streaming.message_data import part_from_data
+from ecs_agent.types import CompletionResult, ImagePart, JsonObject, StreamDelta, StreamEndEvent
 
 AttemptKey: TypeAlias = tuple[int, int, int, int]
 """Entity, run, turn and attempt."""
@@ -94,6 +95,7 @@ class RecordedResult:
     text: str
     is_error: bool
     seconds: float
+    images: tuple[ImagePart, ...] = ()
 
 
 @dataclass(slots=True)
@@ -244,7 +246,8 @@ class _Sorting:
     def _take_result(self, fact: FactData, entity: int) -> None:
         data = fact.data
         key = entity, fact.run, fact.turn, data["call"]["id"]
-        result = RecordedResult(key, data["call"]["name"], _moment(fact), data["text"], data["is_error"], data["seconds"])
+        images = tuple([part for each in data.get("images") or () if isinstance(part := part_from_data(each), ImagePart)])
+        result = RecordedResult(key, data["call"]["name"], _moment(fact), data["text"], data["is_error"], data["seconds"], images)
         self._session.results.setdefault(key, []).append(result)
 
     @staticmethod

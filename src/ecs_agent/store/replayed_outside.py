@@ -104,7 +104,7 @@ class ReplayedOutside(Outside):
                 await self._miss(entity, f"the call {call.id} of {call.name} in turn {turn.turn} of run {turn.run} was not recorded")
             await _for_ever()
         await self._turnstile.enter(result.moment)
-        return ToolOutcome(result.text, result.is_error, result.seconds)
+        return ToolOutcome(result.text, result.is_error, result.seconds, images=result.images)
 
     async def _attempt(self, entity: EntityId, turn: TurnComponent) -> RecordedAttempt:
         attempt = next(self._attempts.get((entity, turn.run, turn.turn, turn.attempt), iter(())), None)

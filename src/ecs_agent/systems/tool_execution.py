@@ -30,7 +30,7 @@ from ecs_agent.systems.conversation import admit, answered_last, append, interru
 from ecs_agent.systems.outside import Outside
 from ecs_agent.tools.execution import ToolLimits, ToolOutcome, execute_call
 from ecs_agent.tools.threads import ToolThreads
-from ecs_agent.types import EntityId, Message, ToolCall
+from ecs_agent.types import EntityId, ImagePart, Message, Part, TextPart, ToolCall
 
 
 class ToolExecutionStarted(msgspec.Struct, frozen=True):
@@ -41,13 +41,14 @@ class ToolExecutionStarted(msgspec.Struct, frozen=True):
 
 
 class ToolExecutionCompleted(msgspec.Struct, frozen=True):
-    """A call has its result; `is_error` says that it reports a failure, which the model sees too."""
+    """A call has its result; `is_error` says that it reports a failure, which the model sees too. `images` are the pictures in it."""
 
     entity_id: EntityId
     call: ToolCall
     text: str
     is_error: bool
     seconds: float
+    images: tuple[ImagePart, ...] = ()
 
 
 class ToolOutcomeUnknown(msgspec.Struct, frozen=True):
@@ -165,6 +166,7 @@ def _is_idempotent(registry: ToolRegistryComponent, call: ToolCall) -> bool:
 
 
 def _keep(me: Entity, pending: PendingToolCallsComponent, call: ToolCall, outcome: ToolOutcome) -> None:
-    pending.results[call.id] = Message("tool", outcome.text, tool_call_id=call.id, name=call.name, is_error=outcome.is_error)
-    completed = ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds)
+    told: list[Part] = [*([TextPart(outcome.text)] if outcome.text else []), *outcome.images]
+    pending.results[call.id] = Message("tool", told, tool_call_id=call.id, name=call.name, is_error=outcome.is_error)
+    completed = ToolExecutionCompleted(me.id, call, outcome.text, outcome.is_error, outcome.seconds, outcome.images)
     me.edit(PendingToolCallsComponent, completed, kind=EventKind.INPUT)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -23,7 +23,7 @@ from ecs_agent.logging import get_logger
 from ecs_agent.tools.schema import MAX_ARGUMENT_BYTES, MAX_ARGUMENT_DEPTH, check_declared, check_size
 from ecs_agent.tools.threads import ToolThreads
 from ecs_agent.tools.tool import AnyTool, Tool
-from ecs_agent.types import JsonObject, ToolCall, ToolSchema
+from ecs_agent.types import ImagePart, JsonObject, TextPart, ToolCall, ToolSchema
 
 log = get_logger(__name__)
 
@@ -39,12 +39,14 @@ class ToolLimits:
     Attributes:
         timeout: seconds; a tool's own `timeout` takes its place.
         max_output: bytes of text, in UTF-8, that the model gets to see; the rest is cut off and a marker says so. At least 256.
+        max_images: bytes of the pictures that a result holds; a result with more is an error.
         max_arguments: bytes of the arguments as JSON.
         max_depth: how deep objects and arrays may be nested in the arguments.
     """
 
     timeout: float = 60.0
     max_output: int = 64 * 1024
+    max_images: int = 8 * 1024 * 1024
     max_arguments: int = MAX_ARGUMENT_BYTES
     max_depth: int = MAX_ARGUMENT_DEPTH
 
@@ -62,12 +64,16 @@ DEFAULT_LIMITS = ToolLimits()
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What the model is told about its call, and whether that is a failure. `seconds` is the time it took, `truncated` that text was cut off."""
+    """What the model is told about its call, and whether that is a failure.
+
+    `seconds` is the time it took, `truncated` that text was cut off, `images` the pictures that belong to the result.
+    """
 
     text: str
     is_error: bool
     seconds: float
     truncated: bool = False
+    images: tuple[ImagePart, ...] = ()
 
 
 async def execute_call(
@@ -92,8 +98,8 @@ async def execute_call(
         lease: the agent whose call it is, for tools that ask for it.
 
     Returns:
-        The result as text: a str as it is, None as "null", UTF-8 bytes decoded, everything else as JSON if it can be, else its repr. A failure
-        of any kind is an outcome, too, with `is_error` set.
+        The result as text: a str as it is, None as "null", UTF-8 bytes decoded, everything else as JSON if it can be, else its repr. An
+        `ImagePart`, or a list of texts and such, is a result with pictures. A failure of any kind is an outcome, too, with `is_error` set.
 
     Raises:
         asyncio.CancelledError: the task was cancelled from outside, also when the tool tried to swallow that.
@@ -103,9 +109,9 @@ async def execute_call(
     started = loop.time()
     task = _current_task()
     cancels = task.cancelling()
-    is_error = True
+    is_error, images = True, tuple[ImagePart, ...]()
     try:
-        text = _text(await _result(call, handler, threads, limits, schema, known, lease))
+        text, images = _said(await _result(call, handler, threads, limits, schema, known, lease), limits)
         is_error = False
     except asyncio.CancelledError as error:
         if task.cancelling() > cancels:
@@ -118,7 +124,7 @@ async def execute_call(
     except Exception as error:  # noqa: BLE001 - a tool's failure is news for the model, never for the loop
         text = _failure(call, _described(error), error)
     text, truncated = _cut(text, limits.max_output)
-    return ToolOutcome(text, is_error, loop.time() - started, truncated)
+    return ToolOutcome(text, is_error, loop.time() - started, truncated, images)
 
 
 def _current_task() -> asyncio.Task[Any]:
@@ -293,6 +299,22 @@ def _described(error: BaseException) -> str:
         causes = cast("BaseExceptionGroup[BaseException]", error).exceptions
         message = "; ".join([message, *map(_described, causes[:_MAX_CAUSES])])
     return f"{name}: {message}" if message else name
+
+
+def _said(result: object, limits: ToolLimits) -> tuple[str, tuple[ImagePart, ...]]:
+    """A result as text and pictures.
+
+    Raises:
+        ToolError: the pictures are too large.
+    """
+    parts: Sequence[object] = cast("Sequence[object]", result) if isinstance(result, list | tuple) else (result,)
+    images = tuple([part for part in parts if isinstance(part, ImagePart)])
+    if not images or not all(isinstance(part, str | TextPart | ImagePart) for part in parts):
+        return _text(result), ()
+    size = sum(len(image.data or b"") for image in images)
+    if size > limits.max_images:
+        raise ToolError(f"The tool returned pictures of {size} bytes, which is more than the {limits.max_images} that are allowed.")
+    return "\n".join([part.text if isinstance(part, TextPart) else str(part) for part in parts if not isinstance(part, ImagePart)]), images
 
 
 def _text(result: object) -> str:
