@@ -16,19 +16,21 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from msgspec.structs import asdict
+
 from ecs_agent.errors import ContentFilterError, StreamInterruptedError
 from ecs_agent.providers.body_decoder import BodyDecoder
 from ecs_agent.providers.classify import classify_error_object, error_object
 from ecs_agent.providers.finish_words import NO_FINISH
 from ecs_agent.providers.gemini_content_calls import CallInPieces, comes_in_pieces
-from ecs_agent.providers.gemini_content_chunk import candidate_of, parts_of, plain_chunks, value_of
+from ecs_agent.providers.gemini_content_chunk import Counts, candidate_of, parts_of, plain_chunks, value_of
 from ecs_agent.providers.gemini_content_citations import Sources
 from ecs_agent.providers.gemini_content_fields import bytes_of, logprobs_of, text_of, usage_of
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.sse import Run
 from ecs_agent.streaming.text_buffer import TextBuffer
-from ecs_agent.types import FilePart, ImagePart, JsonObject, OpaquePart, Part, StreamDelta
+from ecs_agent.types import FilePart, ImagePart, JsonObject, OpaquePart, Part, StreamDelta, Usage
 
 SOURCE = "gemini"
 SIGNATURE = "thoughtSignature"
@@ -41,7 +43,7 @@ _NOT_BLOCKED = NO_FINISH | {"block_reason_unspecified", "blocked_reason_unspecif
 class GeminiDecoder(BodyDecoder):
     """Decodes one body of the Gemini protocol; see `BodyDecoder`."""
 
-    __slots__ = ("_call", "_sources", "_text")
+    __slots__ = ("_call", "_counts", "_sources", "_text")
 
     protocol = "Gemini protocol"
 
@@ -49,6 +51,7 @@ class GeminiDecoder(BodyDecoder):
         self._text = TextBuffer()  # for the places of citations, which come last and count from its beginning
         self._call: CallInPieces | None = None  # these two are made when they are needed, as most answers need none
         self._sources: Sources | None = None
+        self._counts: Counts | None = None
         super().__init__(content_type, call_id=call_id)
 
     # Events
@@ -58,10 +61,17 @@ class GeminiDecoder(BodyDecoder):
         texts = [chunk.candidates[0].content.parts[0].text for chunk in chunks]
         self._text.extend(texts)
         for chunk in reversed(chunks):
-            if (usage := usage_of(value_of(chunk.usageMetadata))) is not None:
-                self._usage = usage
+            if chunk.usageMetadata is not None and chunk.usageMetadata.say_something:
+                self._counts = chunk.usageMetadata
                 break
         return texts
+
+    def _counted(self) -> Usage | None:
+        """The last count; of plain events it is read only here, as each of them counts anew."""
+        counts, self._counts = self._counts, None
+        if counts is not None:
+            self._usage = usage_of(asdict(counts)) or self._usage
+        return self._usage
 
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         found = value_of(data)
@@ -77,7 +87,7 @@ class GeminiDecoder(BodyDecoder):
         if ours is not None and self.phase is not DecoderPhase.ENDED:
             self._candidate(ours, deltas)
         if (usage := usage_of(found.get("usageMetadata"))) is not None:
-            self._usage = usage
+            self._usage, self._counts = usage, None
             if in_tail and ours is None and self.phase is DecoderPhase.TAIL:
                 self._end(deltas)
 
@@ -164,7 +174,8 @@ class GeminiDecoder(BodyDecoder):
             self._call_begins(call.name, call.text(whole=whole), call.fields, deltas)
 
     def _call_begins(self, name: str, arguments: str, fields: JsonObject, deltas: list[StreamDelta]) -> None:
-        fragment = self.calls.begin(fields.get("id"), name, arguments, {SOURCE: fields} if fields else None)
+        call_id = fields.get("id") or self._call_id(len(self.calls))  # at once: a call is whole, and may be all that arrives
+        fragment = self.calls.begin(call_id, name, arguments, {SOURCE: fields} if fields else None)
         self._say(deltas, fragments=(fragment,))
 
     def _media_part(self, part: JsonObject, deltas: list[StreamDelta]) -> None:

@@ -1,7 +1,7 @@
 """Chunks of the Gemini protocol as they are read from bytes: many plain ones at once, any other by itself.
 
 `PlainChunk` fits only a chunk that is nothing but new text, so that its fitting is all the checking there is, done in C for many chunks at once.
-What each chunk counts is only passed over: the last count is the one that matters.
+What each chunk counts is only noted: the last count is the one that matters.
 """
 
 from __future__ import annotations
@@ -18,12 +18,28 @@ NoFinish: TypeAlias = Literal["", "FINISH_REASON_UNSPECIFIED"] | None
 """What a candidate says whose answer goes on."""
 
 
+class Counts(msgspec.Struct, gc=False):
+    """What a chunk counts."""
+
+    promptTokenCount: int | None = None  # noqa: N815 - the protocol's names
+    candidatesTokenCount: int | None = None  # noqa: N815
+    thoughtsTokenCount: int | None = None  # noqa: N815
+    toolUsePromptTokenCount: int | None = None  # noqa: N815
+    cachedContentTokenCount: int | None = None  # noqa: N815
+    totalTokenCount: int | None = None  # noqa: N815
+
+    @property
+    def say_something(self) -> bool:
+        """Whether it is a count, and not only a word on the kind of traffic."""
+        return self.promptTokenCount is not None or self.candidatesTokenCount is not None or self.thoughtsTokenCount is not None
+
+
 class PlainPart(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     """New text and nothing else."""
 
     text: str
     thought: None = None
-    thoughtSignature: Literal[""] | None = None  # noqa: N815 - the protocol's names
+    thoughtSignature: Literal[""] | None = None  # noqa: N815
 
 
 class PlainContent(msgspec.Struct, gc=False):
@@ -47,7 +63,7 @@ class PlainChunk(msgspec.Struct, gc=False):
     """A chunk that holds new text and nothing else that is read here, but for what it counts."""
 
     candidates: tuple[PlainCandidate]
-    usageMetadata: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815
+    usageMetadata: Counts | None = None  # noqa: N815
     promptFeedback: None = None  # noqa: N815
     error: None = None
 
@@ -65,7 +81,7 @@ def plain_chunks(run: Run) -> list[PlainChunk]:
     return chunks if len(chunks) == run.events else []  # a line may hold two values
 
 
-def value_of(data: bytes | msgspec.Raw) -> Any:
+def value_of(data: bytes) -> Any:
     """The JSON value that an event's data is, `NOT_JSON` if it is none or one that only a patient reader takes."""
     try:
         return _ANY.decode(data)
