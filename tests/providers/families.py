@@ -55,7 +55,7 @@ def _gemini_ends(_: str, found: Any) -> bool:
     if (found.get("promptFeedback") or {}).get("blockReason"):
         return True
     ours = [candidate for candidate in found["candidates"] if candidate.get("index") in (0, None)]
-    return ours[0].get("finishReason") not in (None, "", "FINISH_REASON_UNSPECIFIED")
+    return any(candidate.get("finishReason") not in (None, "", "FINISH_REASON_UNSPECIFIED") for candidate in ours[:1])
 
 
 GEMINI: Final = Family("gemini", GeminiDecoder, _gemini_ends, b'"candidates"')

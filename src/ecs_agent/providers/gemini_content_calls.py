@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from typing import Any, Final
 
 from ecs_agent.streaming.json_edge import is_list, is_object
@@ -17,6 +18,7 @@ from ecs_agent.types import JsonObject
 
 _STEP: Final = re.compile(r"\.(?P<name>[^.\[\]]+)|\[(?P<place>[0-9]{1,6})\]|\[(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\]")
 _NOTHING: Final = object()
+LONGEST_PATH: Final = 1024
 
 
 def comes_in_pieces(call: JsonObject) -> bool:
@@ -43,7 +45,7 @@ class CallInPieces:
         if is_object(whole):
             self._arguments.update(whole)
         for piece in pieces if is_list(pieces) else ():
-            if is_object(piece) and isinstance(path := piece.get("jsonPath"), str):
+            if is_object(piece) and isinstance(path := piece.get("jsonPath"), str) and len(path) <= LONGEST_PATH:
                 self._put(_steps(path), _value(piece))
 
     def text(self, *, whole: bool) -> str:
@@ -53,11 +55,10 @@ class CallInPieces:
 
     def _put(self, steps: list[str | int], value: object) -> None:
         at: Any = self._arguments
-        for step, following in zip(steps, [*steps[1:], _NOTHING], strict=True):
-            if following is _NOTHING:
-                _store(at, step, value)
-            else:
-                at = _inner(at, step, [] if isinstance(following, int) else {})
+        for step, following in pairwise(steps):
+            at = _inner(at, step, [] if isinstance(following, int) else {})
+        if steps:
+            _store(at, steps[-1], value)
 
 
 def _inner(at: Any, step: str | int, empty: Any) -> Any:

@@ -145,7 +145,7 @@ def _parts(message: Message) -> list[JsonObject]:
     before: Part | None = None
     for part in message.parts:
         if isinstance(part, OpaquePart):
-            if part.source == SOURCE:
+            if part.source == SOURCE and part.data:
                 _put_back(made, before, part.data)
         elif isinstance(part, ToolCall):
             made.append(_call(part))

@@ -90,7 +90,7 @@ def encode_request(request: ModelRequest, *, include_thoughts: bool | None = Non
     tools, choice = options.get("tools"), options.get("tool_choice")
     if tools:
         body["tools"] = [{"functionDeclarations": [_tool(tool) for tool in tools]}]
-    if choice is not None:
+    if choice is not None and (tools or choice not in ("auto", "none")):  # words on tools are refused where there are none
         body["toolConfig"] = {"functionCallingConfig": _choice(choice)}
     if config := _config(options, request.model, include_thoughts):
         body["generationConfig"] = config
