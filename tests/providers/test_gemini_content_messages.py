@@ -113,6 +113,10 @@ class TestCalls:
         made = contents(Message("assistant", "", [call("f", "1"), call("g", "2")]), result("g!", None, name="g"), result("f!", None, name="f"))
         assert made[1]["parts"] == [response("f", "f!"), response("g", "g!")]
 
+    def test_calls_of_one_id_have_their_results_in_turn(self) -> None:
+        made = contents(Message("assistant", "", [call("f"), call("f")]), result("one"), result("two"), result("three"))
+        assert made[1]["parts"] == [response("f", "one"), response("f", "two"), {"text": "three"}]
+
     def test_the_same_id_in_two_turns_is_two_calls(self) -> None:
         made = contents(Message("assistant", "", [call()]), result("one"), Message("assistant", "", [call()]), result("two"))
         assert [content["parts"] for content in made[1::2]] == [[response("f", "one")], [response("f", "two")]]

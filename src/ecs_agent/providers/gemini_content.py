@@ -81,14 +81,13 @@ class GeminiDecoder(BodyDecoder):
             self._unusual(kind, data.decode("utf-8", "replace").strip(), deltas)
 
     def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
-        in_tail = self.phase is DecoderPhase.TAIL
         self._prompt(found.get("promptFeedback"))
         ours = candidate_of(found.get("candidates"))
         if ours is not None and self.phase is not DecoderPhase.ENDED:
             self._candidate(ours, deltas)
         if (usage := usage_of(found.get("usageMetadata"))) is not None:
             self._usage, self._counts = usage, None
-            if in_tail and ours is None and self.phase is DecoderPhase.TAIL:
+            if ours is None and self.phase is DecoderPhase.TAIL:
                 self._end(deltas)
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
@@ -99,7 +98,7 @@ class GeminiDecoder(BodyDecoder):
             failure = error_object(chunk)
             if failure is not None:
                 self._fail(classify_error_object(failure))
-            elif is_object(chunk) and self.phase is not DecoderPhase.ENDED:
+            elif is_object(chunk):
                 self._object(chunk, deltas)
         if self._seen and self.phase is DecoderPhase.OPEN:
             self._fail(StreamInterruptedError("the chunks ended before the answer did; what had arrived is kept as the partial result"))
