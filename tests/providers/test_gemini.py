@@ -231,7 +231,7 @@ async def test_vertex_ai_is_asked_with_a_token_in_the_headers(monkeypatch: pytes
 
 
 def test_a_token_in_the_headers_is_not_sent_unencrypted_either() -> None:
-    with pytest.raises(ConfigurationError, match="is not encrypted, so the key is not sent there"):
+    with pytest.raises(ConfigurationError, match="is not encrypted, so what is said is not sent there"):
         GeminiProvider(base_url="http://proxy.example", model="m", headers={"authorization": "Bearer t"})
 
 

@@ -104,7 +104,7 @@ CALL = st.builds(
     st.sampled_from("fg"),
     st.dictionaries(WORDS, st.integers() | WORDS, max_size=2),
     st.fixed_dictionaries({}, optional={"id": st.sampled_from(["x", "y"])}),
-    SIGNED,
+    st.just({"thoughtSignature": "S"}),
 )
 
 

@@ -96,6 +96,12 @@ class TestCalls:
         assert made[1]["parts"] == [{"functionCall": {"id": "x", "name": "f", "args": {"a": 1}}}]
         assert made[2]["parts"] == [response("f", "ok", id="x")]
 
+    def test_without_one_kept_that_of_a_call_is_its_own_in_a_message_of_the_protocol(self) -> None:
+        ours = Message("assistant", "", [call("f", "x", signature="S"), call("g", "y"), call("h", "call_1_2")])
+        made = contents(ASKED, ours, result("1", "x"), result("2", "y"), result("3", "call_1_2"))
+        assert [part["functionCall"].get("id") for part in made[1]["parts"]] == ["x", "y", None]
+        assert [part["functionResponse"].get("id") for part in made[2]["parts"]] == ["x", "y", None]
+
     def test_a_failure_is_an_error(self) -> None:
         assert contents(Message("assistant", "", [call()]), result("no", is_error=True))[1]["parts"] == [response("f", "no", "error")]
 
@@ -144,7 +150,7 @@ class TestCalls:
 
 class TestSignatures:
     def test_a_call_has_its_signature_back(self) -> None:
-        assert said_by_model(call(signature="S")) == [{"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "S"}]
+        assert said_by_model(call(call_id="call_1_0", signature="S")) == [{"functionCall": {"name": "f", "args": {"a": 1}}, "thoughtSignature": "S"}]
 
     def test_that_of_a_text_goes_onto_the_characters_it_came_with(self) -> None:
         signed = OpaquePart("gemini", {"thoughtSignature": "S", "characters": 2})

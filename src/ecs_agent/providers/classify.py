@@ -209,7 +209,7 @@ def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
     base = fields.get("base_resp")
     if is_object(base):
         return ContextLengthError if _BY_WORDS[0][0].search(words) else _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
-    if any(_OF_A_DAY.search(quota) for quota in _quotas(fields)):
+    if _is_used_up(fields, words):
         return QuotaError
     codes = " ".join([value for name in _CODES[:5] if isinstance(value := fields.get(name), str)])
     if _WRONG_REQUEST.search(codes) and (status is None or 400 <= status < 500):
@@ -228,6 +228,7 @@ def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
 
 
 _OF_A_DAY: Final = re.compile(r"per_?day", re.IGNORECASE)
+_CURRENT_QUOTA: Final = re.compile(r"exceeded.{0,6}current.quota", re.IGNORECASE)
 _DELAY: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
 
 
@@ -241,6 +242,14 @@ def _quotas(failure: Any) -> list[str]:
     """The names of the limits that were passed. The sentence beside them is the same for those of a minute and of a day."""
     passed = [violations for detail in _details(failure) if is_list(violations := detail.get("violations"))]
     return [name for violations in passed for each in violations if is_object(each) and isinstance(name := each.get("quotaId"), str)]
+
+
+def _is_used_up(failure: Any, words: str) -> bool:
+    """Whether Google means a quota that waiting a little does not renew: that of a day, or one for which it does not say how long to wait."""
+    if any(_OF_A_DAY.search(quota) for quota in _quotas(failure)):
+        return True
+    exhausted = failure.get("status") == "RESOURCE_EXHAUSTED" and _retry_delay(failure) is None
+    return exhausted and _CURRENT_QUOTA.search(words) is not None
 
 
 def _retry_delay(failure: Any) -> float | None:

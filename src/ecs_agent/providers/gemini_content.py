@@ -174,7 +174,8 @@ class GeminiDecoder(BodyDecoder):
 
     def _call_begins(self, name: str, arguments: str, fields: JsonObject, deltas: list[StreamDelta]) -> None:
         call_id = fields.get("id") or self._call_id(len(self.calls))  # at once: a call is whole, and may be all that arrives
-        fragment = self.calls.begin(call_id, name, arguments, {SOURCE: fields} if fields else None)
+        opaque = {SOURCE: fields} if fields.keys() - {"id"} else None  # an id alone is the call's own
+        fragment = self.calls.begin(call_id, name, arguments, opaque)
         self._say(deltas, fragments=(fragment,))
 
     def _media_part(self, part: JsonObject, deltas: list[StreamDelta]) -> None:

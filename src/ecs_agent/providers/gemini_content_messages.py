@@ -6,12 +6,13 @@ The rules:
 * The results of a turn's calls stand together, in the order of the calls, right behind them; a call without a result gets one that says so. A result
   without its call is told as text.
 * A signature goes back on the part it came with, to the character; nothing signed is joined with anything
-  (https://ai.google.dev/gemini-api/docs/thought-signatures). Ids of calls go back where they came from the protocol.
+  (https://ai.google.dev/gemini-api/docs/thought-signatures). Ids of calls go back where they came from the protocol: in messages that bear its marks.
 * Thoughts go back only where they are signed; citations and what other wire families keep do not.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ from ecs_agent.types import (
     TextPart,
     ToolCall,
 )
+
+_MADE_BY_US: Final = re.compile(r"call_[0-9]+(?:_[0-9]+)?")
+"""Ids of calls that came without one."""
 
 STAND_IN: Final = "skip_thought_signature_validator"
 """The signature that is documented for calls which another model made; Gemini 3 refuses calls of the current turn that have none."""
@@ -66,7 +70,7 @@ def contents_of(messages: Sequence[Message], *, media_in_results: bool, stand_in
         if message.role == "assistant":
             contents.add("model", _parts(message))
             if message.tool_calls:
-                contents.add("user", contents.results(message.tool_calls, _answers(messages, at, answered)))
+                contents.add("user", contents.results(message, _answers(messages, at, answered)))
         elif message.role != "system" and at not in answered:
             contents.add("user", _parts(message))
     return _with_stand_ins(contents.made) if stand_in else contents.made
@@ -86,15 +90,14 @@ class _Contents:
         elif parts:
             self.made.append({"role": role, "parts": parts})
 
-    def results(self, calls: Sequence[ToolCall], answers: list[Message]) -> list[JsonObject]:
+    def results(self, message: Message, answers: list[Message]) -> list[JsonObject]:
         """The results of a turn's calls, in their order; what no result can hold stands behind all of them."""
         made: list[JsonObject] = []
         behind: list[JsonObject] = []
-        for call in calls:
+        ours = _is_ours(message)
+        for call in message.tool_calls or ():
             answer = _take(answers, call)
-            response: JsonObject = {"name": call.name, "response": _response(answer)}
-            if (call_id := _own_fields(call).get("id")) is not None:
-                response = {"id": call_id, **response}
+            response: JsonObject = {**_named(call, ours), "response": _response(answer)}
             media = [_part(part) for part in answer.parts if isinstance(part, ImagePart | FilePart | AudioPart)] if answer is not None else []
             inside = [part for part in media if self._media_in_results and "inlineData" in part]  # those with an address are not taken there
             made.append({"functionResponse": {**response, "parts": inside} if inside else response})
@@ -148,7 +151,7 @@ def _parts(message: Message) -> list[JsonObject]:
             if part.source == SOURCE and part.data:
                 _put_back(made, before, part.data)
         elif isinstance(part, ToolCall):
-            made.append(_call(part))
+            made.append(_call(part, _is_ours(message)))
         elif written := _part(part):
             made.append(written)
         before = part
@@ -199,13 +202,21 @@ def _own_fields(call: ToolCall) -> dict[str, Any]:
     return (call.opaque or {}).get(SOURCE) or {}
 
 
-def _call(call: ToolCall) -> JsonObject:
+def _call(call: ToolCall, ours: bool) -> JsonObject:
     fields = _own_fields(call)
     arguments = call.arguments if call.arguments_error is None else {"invalid_arguments": call.raw_arguments}
-    written = {"name": call.name, "args": arguments}
-    if "id" in fields:
-        written = {"id": fields["id"], **written}
-    return {"functionCall": written, **{name: value for name, value in fields.items() if name != "id"}}
+    return {"functionCall": {**_named(call, ours), "args": arguments}, **{name: value for name, value in fields.items() if name != "id"}}
+
+
+def _is_ours(message: Message) -> bool:
+    """Whether a message holds anything that says that the protocol sent it."""
+    return any(part.source == SOURCE if isinstance(part, OpaquePart) else isinstance(part, ToolCall) and _own_fields(part) for part in message.parts)
+
+
+def _named(call: ToolCall, ours: bool) -> JsonObject:
+    """The name of a call, with its id where the protocol gave it: the one that was kept, else the call's in a message of the protocol."""
+    call_id = _own_fields(call).get("id") or (call.id if ours and not _MADE_BY_US.fullmatch(call.id) else None)
+    return {"name": call.name} if call_id is None else {"id": call_id, "name": call.name}
 
 
 def _with_stand_ins(contents: list[JsonObject]) -> list[JsonObject]:
