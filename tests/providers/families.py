@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.streaming.decoder import StreamDecoder
 
@@ -49,4 +50,14 @@ def _chat_ends(_: str, found: Any) -> bool:
 
 CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
 
-FAMILIES: Final = {family.name: family for family in (CHAT,)}
+
+def _gemini_ends(_: str, found: Any) -> bool:
+    if (found.get("promptFeedback") or {}).get("blockReason"):
+        return True
+    ours = [candidate for candidate in found["candidates"] if candidate.get("index") in (0, None)]
+    return any(candidate.get("finishReason") not in (None, "", "FINISH_REASON_UNSPECIFIED") for candidate in ours[:1])
+
+
+GEMINI: Final = Family("gemini", GeminiDecoder, _gemini_ends, b'"candidates"')
+
+FAMILIES: Final = {family.name: family for family in (CHAT, GEMINI)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ecs_agent.providers import FallbackProvider, OpenAIProvider, RetryProvider
+from ecs_agent.providers import FallbackProvider, GeminiProvider, OpenAIProvider, RetryProvider
 from ecs_agent.testing import BEHAVIOURS, CANARY, ScriptedTransport, Subject, run
 
 HTTP: dict[str, Any] = {"read_timeout": 5.0, "max_streams": 1, "pool_timeout": 1.0}  # so that a place that leaks is a timeout
@@ -16,8 +16,13 @@ def chat(transport: ScriptedTransport) -> OpenAIProvider:
     return OpenAIProvider(CANARY, "http://127.0.0.1/v1", "m", transport=transport, **HTTP)
 
 
+def gemini(transport: ScriptedTransport) -> GeminiProvider:
+    return GeminiProvider(CANARY, "http://127.0.0.1", "gemini-3-flash", transport=transport, **HTTP)
+
+
 SUBJECTS = {
     "OpenAIProvider": Subject(chat, "openai-chat"),
+    "GeminiProvider": Subject(gemini, "gemini"),
     "RetryProvider": Subject(lambda transport: RetryProvider(chat(transport)), "openai-chat"),
     "FallbackProvider": Subject(lambda transport: FallbackProvider([chat(transport)]), "openai-chat"),
 }

@@ -245,3 +245,13 @@ def test_runs_hold_what_single_events_would_in_any_split(body: bytes, data: st.D
     found = singly(items_of(pieces))
     assert [item for item in found if len(item) == 3] == expected
     assert found == singly(items_of(one_by_one(body)))
+
+
+@pytest.mark.parametrize("body", [E1 + E2 + E3, E1 + b": c\n\n" + E2, b'data: {"a":"\r"}\n\n' + E1, b'data: {"n":1}\r\r' + E2])
+def test_lines_that_end_in_crlf_are_those_that_end_in_lf(body: bytes) -> None:
+    """Whole events are read at a glance in both; a CR by itself is a line's end all the same."""
+    for first in (E1, E1.replace(b"\n", b"\r\n")):
+        expected = items_of([first, body])
+        assert items_of([first, body.replace(b"\n", b"\r\n")]) == expected
+        for pieces in in_two(first + body.replace(b"\n", b"\r\n")):
+            assert singly(items_of(pieces)) == singly(expected)

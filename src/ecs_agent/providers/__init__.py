@@ -7,6 +7,7 @@ from ecs_agent.providers.embedding import EmbeddingProvider, EmbeddingResult, Ve
 from ecs_agent.providers.fake import FakeProvider
 from ecs_agent.providers.fake_embeddings import EmbeddingRequest, FakeEmbeddingProvider
 from ecs_agent.providers.fallback import FallbackProvider
+from ecs_agent.providers.gemini import GeminiProvider
 from ecs_agent.providers.instrumented import CallHooks, InstrumentedProvider, ProviderCall
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.local_embeddings import LocalEmbeddingProvider
@@ -44,6 +45,7 @@ __all__ = [
     "FakeEmbeddingProvider",
     "FakeProvider",
     "FallbackProvider",
+    "GeminiProvider",
     "InstrumentedProvider",
     "LLMProvider",
     "LocalEmbeddingProvider",

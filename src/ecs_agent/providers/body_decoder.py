@@ -132,9 +132,13 @@ class BodyDecoder(ABC):
 
     def _with_usage_of_a_failure(self, deltas: list[StreamDelta]) -> list[StreamDelta]:
         """What was counted before an answer failed was spent, and is part of the partial."""
-        if self.error is not None and self._usage is not None:
-            deltas.append(StreamDelta(usage=self._usage))
+        if self.error is not None and (usage := self._counted()) is not None:
+            deltas.append(StreamDelta(usage=usage))
         return deltas
+
+    def _counted(self) -> Usage | None:
+        """The usage that was reported so far."""
+        return self._usage
 
     def _over(self, deltas: list[StreamDelta], what: str) -> None:
         if self.phase is DecoderPhase.TAIL:
@@ -307,7 +311,7 @@ class BodyDecoder(ABC):
                 tool_fragments=calls.rest() if calls is not None else (),
                 tool_calls=calls.final(finish) if calls is not None else None,
                 finish_reason=finish,
-                usage=self._usage,
+                usage=self._counted(),
                 parts=self._last_parts(),
                 raw_finish_reason=self._raw_finish,
                 final=True,

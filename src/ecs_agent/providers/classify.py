@@ -142,6 +142,8 @@ def classify_response(
     page = text.startswith("<") or "text/html" in headers.get("content-type", "")
     leaf = _by_status(status, page) if page else _leaf(failure, words, status)
     retry_after = parse_retry_after(headers, now)
+    if retry_after is None and leaf.retryable_by_default:
+        retry_after = _retry_delay(failure)
     sentence = _sentence(leaf, status, model, headers, retry_after, "" if page else words)
     if page and leaf is not MalformedResponseError:
         sentence += "; the body is a web page, so base_url may be wrong or a proxy stands in between"
@@ -159,7 +161,8 @@ def classify_error_object(failure: Any, *, secrets: Iterable[str] = ()) -> Provi
     """The error that an error object inside an answer stands for."""
     failure, words = _read(failure, failure if isinstance(failure, str) else "")
     leaf = _leaf(failure, words, None)
-    return leaf(scrub(f"{_ADVICE[leaf]}{_quoted(words)}", secrets), retryable=leaf.retryable_by_default)
+    retry_after = _retry_delay(failure) if leaf.retryable_by_default else None
+    return leaf(scrub(f"{_ADVICE[leaf]}{_quoted(words)}", secrets), retryable=leaf.retryable_by_default, retry_after=retry_after)
 
 
 def _read(found: Any, text: str) -> tuple[Any, str]:
@@ -206,6 +209,8 @@ def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
     base = fields.get("base_resp")
     if is_object(base):
         return ContextLengthError if _BY_WORDS[0][0].search(words) else _BASE_RESP.get(_number(base.get("status_code")) or 0, ServerError)
+    if _is_used_up(fields, words):
+        return QuotaError
     codes = " ".join([value for name in _CODES[:5] if isinstance(value := fields.get(name), str)])
     if _WRONG_REQUEST.search(codes) and (status is None or 400 <= status < 500):
         return BadRequestError
@@ -222,6 +227,37 @@ def _leaf(failure: Any, words: str, status: int | None) -> Leaf:
     return _by_status(code, page=False) if code is not None else ServerError
 
 
+_OF_A_DAY: Final = re.compile(r"per_?day", re.IGNORECASE)
+_CURRENT_QUOTA: Final = re.compile(r"exceeded.{0,6}current.quota", re.IGNORECASE)
+_DELAY: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
+
+
+def _details(failure: Any) -> list[Any]:
+    """What Google's errors hold beside the sentence (https://google.aip.dev/193#statusdetails)."""
+    details = failure.get("details") if is_object(failure) else None
+    return [detail for detail in details if is_object(detail)] if is_list(details) else []
+
+
+def _quotas(failure: Any) -> list[str]:
+    """The names of the limits that were passed. The sentence beside them is the same for those of a minute and of a day."""
+    passed = [violations for detail in _details(failure) if is_list(violations := detail.get("violations"))]
+    return [name for violations in passed for each in violations if is_object(each) and isinstance(name := each.get("quotaId"), str)]
+
+
+def _is_used_up(failure: Any, words: str) -> bool:
+    """Whether Google means a quota that waiting a little does not renew: that of a day, or one for which it does not say how long to wait."""
+    if any(_OF_A_DAY.search(quota) for quota in _quotas(failure)):
+        return True
+    exhausted = failure.get("status") == "RESOURCE_EXHAUSTED" and _retry_delay(failure) is None
+    return exhausted and _CURRENT_QUOTA.search(words) is not None
+
+
+def _retry_delay(failure: Any) -> float | None:
+    """The seconds that the error itself asks to wait ("27s", "3.5s")."""
+    delays = [delay for detail in _details(failure) if isinstance(delay := detail.get("retryDelay"), str)]
+    return next((float(found[1]) for delay in delays if (found := _DELAY.fullmatch(delay))), None)
+
+
 def _by_status(status: int, page: bool) -> Leaf:
     match status:
         case 401 | 403 | 407:
@@ -232,7 +268,7 @@ def _by_status(status: int, page: bool) -> Leaf:
             return ProviderTimeoutError
         case 429 | 498:  # the second is Groq's word for a full queue
             return RateLimitError
-        case _ if status >= 500:
+        case _ if status >= 500 or status == 499:  # Google's word for a call that was cancelled, by itself as well
             return ServerError
         case _ if status < 300 and page:
             return MalformedResponseError

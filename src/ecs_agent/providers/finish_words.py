@@ -33,6 +33,8 @@ FINISH: Final[dict[str, FinishReason]] = {
     "blocklist": "content_filter",
     "spii": "content_filter",
     "image_safety": "content_filter",
+    "image_prohibited_content": "content_filter",
+    "image_recitation": "content_filter",
     "model_armor": "content_filter",
     "error_toxic": "content_filter",
     "guardrail_intervened": "content_filter",
@@ -50,11 +52,12 @@ FINISH_ERRORS: Final = frozenset(
         "malformed_response",
         "unexpected_tool_call",
         "too_many_tool_calls",
+        "missing_thought_signature",
     }
 )
 """Finish words that say that there is no answer."""
 
-NO_FINISH: Final = frozenset({"", "null", "none"})
+NO_FINISH: Final = frozenset({"", "null", "none", "finish_reason_unspecified"})
 """Finish words that say that the answer goes on."""
 
 

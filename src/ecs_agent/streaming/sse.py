@@ -145,8 +145,10 @@ class SSEDecoder:
         Raises:
             MalformedResponseError: a line or an event is larger than the limit.
         """
-        if self._is_between_events and data.endswith(b"}\n\n") and b"\r" not in data and (known := self._recognised(data[:-2])) is not None:
-            return [known]
+        if self._is_between_events and data.endswith((b"}\n\n", b"}\r\n\r\n")):
+            plain = _without_crlf(data) if b"\r" in data else data
+            if b"\r" not in plain and (known := self._recognised(plain[:-2])) is not None:
+                return [known]
         items: list[Item] = []
         if self._failed is None:
             self._take(data, items)
@@ -208,7 +210,7 @@ class SSEDecoder:
         if self._after_cr:
             data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return _without_crlf(data).replace(b"\r", b"\n")
 
     def _whole_lines(self, text: bytes, end: int, items: list[Item]) -> None:
         """The lines up to `end`: all whole events as one run if they allow it, else event by event; then the lines of the event that is not whole."""
@@ -316,6 +318,11 @@ class SSEDecoder:
         self._tail.clear()
         self._data = []
         self._failed = f"The server sent {what} of more than {self._max_bytes} bytes; the answer was given up."
+
+
+def _without_crlf(data: bytes) -> bytes:
+    """CRLF as LF; splitting and joining takes half the time of `replace` with two bytes."""
+    return b"\n".join(data.split(b"\r\n"))
 
 
 def _as_run(blocks: bytes) -> Run | None:
