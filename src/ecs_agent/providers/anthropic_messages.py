@@ -5,7 +5,8 @@ A server's dialect is understood by rule and never by its name. The rules, as fa
 * An answer is a sequence of blocks: text, thoughts, calls; of a type that is not known here, one is kept whole and in order, for its server alone.
 * A block may begin with its contents, or have them come in pieces, or both; of a tool's input the pieces count.
 * A thought's signature is said right behind the thought, a text's citations right behind the text, with the place of the text that they are of.
-* The stop reason ends the answer but for its tail; `message_stop` ends that. Usage is a total wherever it stands, and its last value counts.
+* The stop reason ends the answer but for its tail; `message_stop` ends that. Usage is a total wherever it stands, and its last value counts; what
+  the first event tells is told with the others, since its count of the answer is a guess, and no answer may come.
 * Events and deltas that are not known say nothing.
 """
 
@@ -76,7 +77,7 @@ class MessagesDecoder(BodyDecoder):
 
     def _message(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
         """Take a message, whole or as far as it has come."""
-        self._count(found.get("usage"))
+        self._tally.take(found.get("usage"))
         content = found.get("content")
         for block in content if is_list(content) else ():
             self._begin(-1, block, deltas)
@@ -98,7 +99,8 @@ class MessagesDecoder(BodyDecoder):
         self._stop(_index(event.index, next(reversed(self._open), -1)), deltas)
 
     def _on_message_delta(self, event: Event, deltas: list[StreamDelta]) -> None:  # noqa: ARG002 - it says nothing of its own
-        self._count(event.usage)
+        self._tally.take(event.usage)
+        self._usage = self._tally.usage()
         if event.delta is not None:
             self._stop_reason(event.delta.stop_reason)
 
@@ -117,10 +119,6 @@ class MessagesDecoder(BodyDecoder):
         "message_stop": _on_message_stop,
         "ping": _on_ping,
     }
-
-    def _count(self, usage: Any) -> None:
-        self._tally.take(usage)
-        self._usage = self._tally.usage()
 
     def _stop_reason(self, word: Any) -> None:
         if isinstance(word, str) and word.lower() not in NO_FINISH:
@@ -169,6 +167,7 @@ class MessagesDecoder(BodyDecoder):
     def _end(self, deltas: list[StreamDelta]) -> None:
         for index in list(self._open):
             self._stop(index, deltas)
+        self._usage = self._tally.usage()
         super()._end(deltas)
 
     def _said_so_far(self, deltas: list[StreamDelta]) -> int:
