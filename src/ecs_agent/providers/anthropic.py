@@ -158,6 +158,15 @@ class AnthropicProvider(HTTPProvider):
         can = capabilities if capabilities is not None else claude_capabilities(settings.model)
         super().__init__(codec, settings, name=name, capabilities=can, **http)
 
+    @property
+    def base_url(self) -> str:
+        """The server's address, without what every request has behind it; whoever sets it sends the key there."""
+        return self._client.base_url
+
+    @base_url.setter
+    def base_url(self, url: str) -> None:
+        self._client.base_url = _root(url)
+
 
 ClaudeProvider = AnthropicProvider
 """The same under the name that the reference has for it."""
@@ -174,4 +183,4 @@ def _environment(base_url: str | None) -> tuple[tuple[str, ...], str]:
 
 def _root(url: str) -> str:
     """The URL without the parts of the path that every request has."""
-    return url.removesuffix("/messages").removesuffix("/v1")
+    return url.rstrip("/").removesuffix("/messages").removesuffix("/v1")

@@ -5,7 +5,7 @@ The API's rules:
 * Turns alternate, and a user begins. Nothing in them is empty or blank.
 * Each call has one result, in the very next turn and before anything else there. Ids are unique, of letters, digits, `_` and `-`.
 * An assistant's turn does not end in thoughts, and the text that ends the conversation has no blanks behind it.
-* What the server's own tools were asked stands only with its result, but in the last turn, where the server goes on.
+* What the server's own tools were asked stands only with its result, but in the last turn, where the server goes on; and no result without it.
 """
 
 from __future__ import annotations
@@ -110,10 +110,15 @@ def _add(turns: list[JsonObject], role: str, blocks: list[JsonObject]) -> None:
 
 def _valid(turns: list[JsonObject]) -> list[JsonObject]:
     """The same turns without what the API refuses in a conversation's past."""
-    answered = {str(block.get("tool_use_id")) for turn in turns for block in turn["content"] if turn["role"] == "assistant"}
+    spoken = [block for turn in turns if turn["role"] == "assistant" for block in turn["content"]]
+    asked = {str(block.get("id")) for block in spoken if block["type"] in _ASKED}
+    answered = {str(block["tool_use_id"]) for block in spoken if "tool_use_id" in block}
     made: list[JsonObject] = []
     for turn in turns:
-        blocks = turn["content"] if turn["role"] == "user" else _assistant(turn["content"], answered, is_last=turn is turns[-1])
+        blocks = turn["content"]
+        if turn["role"] == "assistant":
+            is_last = turn is turns[-1]
+            blocks = _assistant(blocks, asked, asked if is_last else answered, is_last=is_last)
         if blocks and not made and turn["role"] == "assistant":
             _add(made, "user", [_silence()])
         _add(made, turn["role"], blocks)
@@ -124,8 +129,10 @@ def _silence() -> JsonObject:
     return {"type": "text", "text": SILENCE}
 
 
-def _assistant(blocks: list[JsonObject], answered: set[str], *, is_last: bool) -> list[JsonObject]:
-    kept = [block for block in blocks if is_last or block["type"] not in _ASKED or str(block.get("id")) in answered]
+def _assistant(blocks: list[JsonObject], asked: set[str], answered: set[str], *, is_last: bool) -> list[JsonObject]:
+    """The blocks of an assistant's turn that may stand there, by the ids of what its server's tools were asked, and of what they answered."""
+    answers = [block for block in blocks if "tool_use_id" not in block or str(block["tool_use_id"]) in asked]
+    kept = [block for block in answers if block["type"] not in _ASKED or str(block.get("id")) in answered]
     while kept and kept[-1]["type"] in _THOUGHTS:
         kept.pop()
     if is_last and kept and kept[-1]["type"] == "text":
