@@ -207,7 +207,8 @@ class MessagesDecoder(BodyDecoder):
 
     def _on_compaction(self, block: Block | None, delta: Delta, deltas: list[StreamDelta]) -> None:  # noqa: ARG002 - it is said at the end
         if block is not None:
-            block.fields = {**block.fields, "content": delta.content, "encrypted_content": delta.encrypted_content}
+            told = {"content": delta.content, "encrypted_content": delta.encrypted_content}
+            block.fields = block.fields | {name: value for name, value in told.items() if value is not None}
 
     _DELTAS: ClassVar[dict[str, _TakesDelta]] = {
         "text_delta": _on_text,

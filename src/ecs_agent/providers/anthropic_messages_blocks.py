@@ -82,7 +82,7 @@ class Block:
         return (OpaquePart(SOURCE, {"signature": signature} if self.has_thoughts else {"type": "thinking", "thinking": "", "signature": signature}),)
 
     def _whole(self) -> JsonObject:
-        made: JsonObject = without_surrogates({name: value for name, value in self.fields.items() if value is not None or name == "content"})
+        made: JsonObject = without_surrogates(self.fields)
         if self.input:
             text = str(self.input)
             found = parsed(text)
