@@ -114,6 +114,37 @@ def test_each_key_goes_to_its_own_address(environment: pytest.MonkeyPatch, varia
     assert "own-key" not in repr(provider) + repr(vars(provider))
 
 
+def test_a_key_that_is_given_does_not_go_to_the_address_of_another(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("LLM_BASE_URL", "https://llm.example/v1")
+    environment.setenv("LLM_API_KEY", "other")
+    for arguments in ({"api_key": "k"}, {"auth_token": "t"}, {"key_names": ()}):
+        provider = AnthropicProvider(model="m", transport=ScriptedTransport([messages_reply()]), **arguments)
+        assert provider.base_url == "https://api.anthropic.com"
+        assert "other" not in str(provider._client._head({}))
+
+
+@pytest.mark.parametrize("names", [(), ("MY_KEY",)])
+def test_the_variables_of_the_key_can_be_named(environment: pytest.MonkeyPatch, names: tuple[str, ...]) -> None:
+    environment.setenv("ANTHROPIC_API_KEY", "own-key")
+    environment.setenv("MY_KEY", "mine")
+    provider = AnthropicProvider(model="m", key_names=names, transport=ScriptedTransport([messages_reply()]))
+    assert provider._client._head({}).get("x-api-key") == ("mine" if names else None)
+
+
+async def test_a_client_of_the_sdk_asks_in_its_own_way() -> None:
+    anthropic = pytest.importorskip("anthropic")
+    async with (
+        LoopbackServer([messages_reply("Hello there")]) as server,
+        anthropic.AsyncAnthropic(api_key=CANARY, base_url=server.base_url.removesuffix("/v1")) as client,
+        AnthropicProvider(client=client, model="m") as provider,
+    ):
+        stream = await provider.complete(HI, stream=True)
+        assert "".join([text async for text in stream.text()]) == "Hello there"
+    request = server.requests[0]
+    assert request.path == "/v1/messages"
+    assert CANARY in request.headers.get("x-api-key", "") + request.headers.get("authorization", "")
+
+
 @pytest.mark.parametrize(
     ("variables", "arguments"),
     [

@@ -8,13 +8,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.families import ANTHROPIC
-from tests.providers.messages_wire import JSON, answer, event, finish, message_body, start, streamed
+from tests.providers.messages_wire import JSON, answer, block, event, finish, message_body, start, streamed
 from tests.providers.wire import Outcome, decode, splits
 
 from ecs_agent.errors import ProviderError
 from ecs_agent.providers.anthropic_messages import MessagesDecoder
+from ecs_agent.providers.anthropic_messages_events import plain_texts
 from ecs_agent.providers.anthropic_messages_turns import turns_of
 from ecs_agent.streaming.decoder import DecoderPhase
+from ecs_agent.streaming.sse import Run
 from ecs_agent.types import CitationPart, Message, OpaquePart, ReasoningPart, TextPart, ToolCall
 
 WEB = {"type": "web_search_result_location", "cited_text": "q", "url": "https://x.example/", "title": None, "encrypted_index": "E=="}
@@ -79,6 +81,19 @@ def test_a_call_cut_in_the_middle_is_no_call() -> None:
     outcome = read(start() + streamed(0, {"type": "tool_use", "id": "c", "name": "f", "input": {"a": 1}})[:-120])
     assert outcome.error is not None
     assert outcome.result.message.tool_calls is None
+
+
+def test_an_empty_signature_takes_none_away() -> None:
+    said = [{"type": "thinking_delta", "thinking": "t"}, {"type": "signature_delta", "signature": "S"}, {"type": "signature_delta", "signature": ""}]
+    message = read(start(), block(0, {"type": "thinking", "thinking": ""}, *said), finish()).result.message
+    assert message.parts == (ReasoningPart("t"), OpaquePart("anthropic", {"signature": "S"}))
+
+
+def test_a_line_of_two_values_is_no_text() -> None:
+    one = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}'
+    assert plain_texts(Run(one, 1)) == ["a"]
+    assert plain_texts(Run(one + one, 1)) == []
+    assert read(start(), b"data: " + one + one + b"\n\n").error is not None
 
 
 # Whatever a server sends

@@ -80,6 +80,14 @@ def test_a_result_without_a_call_is_told_in_words() -> None:
     assert turns_of([USER, calling("a"), ok("a"), ok("a", "7")])[2] == {"role": "user", "content": [result("a"), orphan]}
 
 
+def test_results_of_one_id_answer_the_calls_in_their_order() -> None:
+    turns = turns_of([USER, calling("a", "a"), ok("a", "1"), ok("a", "2")])
+    assert turns[1:] == [
+        {"role": "assistant", "content": [use("a"), use("a_2")]},
+        {"role": "user", "content": [result("a", "1"), result("a_2", "2")]},
+    ]
+
+
 def test_one_message_object_that_stands_twice_is_two_messages() -> None:
     same = ok("a")
     assert_valid(turns_of([USER, calling("a"), same, calling("a"), same]))

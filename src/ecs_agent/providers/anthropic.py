@@ -18,6 +18,7 @@ from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.openai import missing_id
 from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
@@ -102,7 +103,7 @@ class AnthropicMessagesCodec:
 class AnthropicProvider(HTTPProvider):
     """Asks Claude, or another server that speaks the Messages protocol, by posting to `{base_url}/v1/messages`.
 
-    Without arguments, `ANTHROPIC_API_KEY` goes to `ANTHROPIC_BASE_URL`, or to Anthropic itself; where neither of the two is set, `LLM_API_KEY`
+    `ANTHROPIC_API_KEY`, or a key that is given, goes to `ANTHROPIC_BASE_URL`, or to Anthropic itself. Where none of these is there, `LLM_API_KEY`
     goes to `LLM_BASE_URL`. No key of one of these pairs is ever sent to the other's address.
 
     Args:
@@ -116,10 +117,14 @@ class AnthropicProvider(HTTPProvider):
         betas: features that are not for everybody yet, by their names.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; by default what the model's name tells.
+        client: an `AsyncAnthropic`, or one like it (`AsyncAnthropicVertex`), which then sends the requests with its own key, address, retries,
+            timeouts and proxies; we only read what comes. It takes the place of `api_key`, `auth_token` and `base_url`; whoever made it closes it.
+        key_names: the environment variables that may hold the key, in place of those above; without any none is taken from there, and none is needed.
         http: time limits, headers, proxy and the like; see `HTTPOptions`.
 
     Raises:
-        ConfigurationError: there is no model, no key for another machine's server, there are two, or the URL cannot be used.
+        ConfigurationError: there is no model, no key for another machine's server, there are two, the URL cannot be used, or `client` is no
+            asynchronous client.
     """
 
     def __init__(
@@ -134,6 +139,8 @@ class AnthropicProvider(HTTPProvider):
         betas: Sequence[str] = (),
         name: str = "anthropic",
         capabilities: Capabilities | None = None,
+        client: SDKClient | None = None,
+        key_names: Sequence[str] | None = None,
         **http: Unpack[HTTPOptions],
     ) -> None:
         if api_key is not None and auth_token is not None:
@@ -142,18 +149,23 @@ class AnthropicProvider(HTTPProvider):
             raise ConfigurationError(f"cache is {cache!r}; give 'auto', 'always' or 'none'")
         if isinstance(betas, str):
             raise ConfigurationError(f"betas is one text; give a list: betas=[{betas!r}]")
-        key_names, url_name = _environment(base_url)
-        bearer = auth_token is not None or (api_key is None and key_names[0] == "ANTHROPIC_AUTH_TOKEN")
+        is_told = any(given is not None for given in (api_key, auth_token, base_url, client, key_names))
+        names, url_name = _variables(is_told=is_told)
+        names = names if key_names is None else tuple(key_names)
+        bearer = auth_token is not None or (api_key is None and names[:1] == ("ANTHROPIC_AUTH_TOKEN",))
         settings = resolve(
             api_key=auth_token if auth_token is not None else api_key,
             base_url=base_url,
             model=model,
-            key_names=key_names,
+            key_names=names,
             url_names=(url_name,),
             default_url="https://api.anthropic.com",
             allow_http=http.get("allow_http", False),
+            needs_key=bool(names),
+            client=client,
         )
-        settings = replace(settings, base_url=_root(settings.base_url))
+        if client is None:
+            settings = replace(settings, base_url=_root(settings.base_url))
         codec = AnthropicMessagesCodec(max_tokens=max_tokens, cache=cache, betas=betas, bearer=bearer)
         can = capabilities if capabilities is not None else claude_capabilities(settings.model)
         super().__init__(codec, settings, name=name, capabilities=can, **http)
@@ -172,13 +184,12 @@ ClaudeProvider = AnthropicProvider
 """The same under the name that the reference has for it."""
 
 
-def _environment(base_url: str | None) -> tuple[tuple[str, ...], str]:
-    """Which variables are asked for a key, and which for the URL. The keys of one address are not asked for that of another."""
+def _variables(*, is_told: bool) -> tuple[tuple[str, ...], str]:
+    """Which variables are asked for a key, and which for the URL. `LLM_…` is asked for both or for none, and only where nothing else says either."""
     own = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-    if base_url is None and os.environ.get("LLM_BASE_URL") and not any(os.environ.get(name) for name in ("ANTHROPIC_BASE_URL", *own)):
+    if not is_told and os.environ.get("LLM_BASE_URL") and not any(os.environ.get(name) for name in ("ANTHROPIC_BASE_URL", *own)):
         return ("LLM_API_KEY",), "LLM_BASE_URL"
-    told = next((name for name in own if os.environ.get(name)), own[0])
-    return (told,), "ANTHROPIC_BASE_URL"
+    return (next((name for name in own if os.environ.get(name)), own[0]),), "ANTHROPIC_BASE_URL"
 
 
 def _root(url: str) -> str:
