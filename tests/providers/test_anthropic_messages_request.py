@@ -207,6 +207,10 @@ class TestCaching:
     def test_what_the_user_wrote_is_left_alone(self, extra: dict[str, Any]) -> None:
         assert {name: body(manner=self.ALWAYS, extra_body=extra)[name] for name in extra} == extra
 
+    def test_who_lets_the_server_choose_the_marks_gets_no_others(self) -> None:
+        sent = body(manner=self.ALWAYS, extra_body={"cache_control": {"type": "ephemeral"}})
+        assert "cache_control" not in sent["messages"][0]["content"][0]
+
     def test_the_messages_of_the_caller_are_not_changed(self) -> None:
         kept = OpaquePart("anthropic", {"type": "document", "source": {"type": "file", "file_id": "f"}})
         body(Message("user", [kept]), manner=self.ALWAYS)

@@ -12,6 +12,7 @@ from tests.providers.messages_wire import messages_reply
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers import (
     PRESETS,
+    AnthropicProvider,
     Capabilities,
     LocalProvider,
     ModelRegistry,
@@ -97,10 +98,9 @@ def test_each_service_is_known_by_all_its_names_and_says_what_it_can(preset: Pre
         assert (provider.name, provider.model, provider.capabilities) == (preset.name, "some-model", preset.capabilities)
 
 
-def test_what_a_claude_can_is_told_by_its_name_unless_it_is_said() -> None:
-    assert resolve_model("anthropic/claude-sonnet-4-5", api_key=CANARY).capabilities.prefill
-    assert not resolve_model("claude/claude-opus-5", api_key=CANARY).capabilities.prefill
-    assert not resolve_model("anthropic/claude-sonnet-4-5", api_key=CANARY, capabilities=Capabilities(tools=False)).capabilities.prefill
+def test_what_a_service_can_is_what_all_its_models_can_as_they_share_its_provider() -> None:
+    assert not resolve_model("anthropic/claude-sonnet-4-5", api_key=CANARY).capabilities.prefill
+    assert AnthropicProvider(CANARY, model="claude-sonnet-4-5").capabilities.prefill
 
 
 def test_the_model_is_all_that_stands_behind_the_first_slash() -> None:

@@ -87,7 +87,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         key_names=("AZURE_OPENAI_API_KEY",),
     ),
     Preset(
-        "anthropic",  # what a model of it can is told by its name
+        "anthropic",
         "anthropic",
         base_url="https://api.anthropic.com",
         key_names=("ANTHROPIC_API_KEY",),

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.anthropic import AnthropicProvider
-from ecs_agent.providers.anthropic_models import claude_capabilities
-from ecs_agent.providers.capabilities import ASSUMED, Capabilities
+from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.local import LocalProvider
@@ -41,8 +40,6 @@ def _openai_chat(found: Settings, options: ModelSettings) -> HTTPProvider:
 
 
 def _anthropic(found: Settings, options: ModelSettings) -> HTTPProvider:
-    if options.get("capabilities") is ASSUMED:
-        options = {**options, "capabilities": claude_capabilities(found.model)}
     return AnthropicProvider(found.key, found.base_url, found.model, key_names=(), **options)
 
 
