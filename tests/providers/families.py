@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ecs_agent.providers.anthropic_messages import MessagesDecoder
 from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.streaming.decoder import StreamDecoder
@@ -60,4 +61,12 @@ def _gemini_ends(_: str, found: Any) -> bool:
 
 GEMINI: Final = Family("gemini", GeminiDecoder, _gemini_ends, b'"candidates"')
 
-FAMILIES: Final = {family.name: family for family in (CHAT, GEMINI)}
+
+def _messages_ends(kind: str, found: Any) -> bool:
+    said = found.get("type", kind)
+    return said == "message_stop" or (said == "message_delta" and found["delta"].get("stop_reason") not in (None, "", "null"))
+
+
+ANTHROPIC: Final = Family("anthropic", MessagesDecoder, _messages_ends, b'"message_start"', names_events=True)
+
+FAMILIES: Final = {family.name: family for family in (ANTHROPIC, CHAT, GEMINI)}

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
-from ecs_agent.providers import FallbackProvider, GeminiProvider, OpenAIProvider, RetryProvider
-from ecs_agent.testing import BEHAVIOURS, CANARY, ScriptedTransport, Subject, run
+from ecs_agent.providers import (
+    AnthropicProvider,
+    CachedProvider,
+    CallHooks,
+    Cassette,
+    FakeProvider,
+    FallbackProvider,
+    GeminiProvider,
+    InstrumentedProvider,
+    OpenAIProvider,
+    RateLimitedProvider,
+    RecordingProvider,
+    RetryProvider,
+    WrapperProvider,
+)
+from ecs_agent.providers.protocol import ProviderLike
+from ecs_agent.testing import BEHAVIOURS, CANARY, BrokenLawError, Law, ScriptedTransport, Subject, assert_provider_contract, run
 
 HTTP: dict[str, Any] = {"read_timeout": 5.0, "max_streams": 1, "pool_timeout": 1.0}  # so that a place that leaks is a timeout
 
@@ -16,19 +32,83 @@ def chat(transport: ScriptedTransport) -> OpenAIProvider:
     return OpenAIProvider(CANARY, "http://127.0.0.1/v1", "m", transport=transport, **HTTP)
 
 
+def anthropic(transport: ScriptedTransport) -> AnthropicProvider:
+    return AnthropicProvider(CANARY, "http://127.0.0.1", "claude-test", transport=transport, **HTTP)
+
+
 def gemini(transport: ScriptedTransport) -> GeminiProvider:
     return GeminiProvider(CANARY, "http://127.0.0.1", "gemini-3-flash", transport=transport, **HTTP)
 
 
-SUBJECTS = {
+PROVIDERS = {
     "OpenAIProvider": Subject(chat, "openai-chat"),
+    "AnthropicProvider": Subject(anthropic, "anthropic"),
     "GeminiProvider": Subject(gemini, "gemini"),
-    "RetryProvider": Subject(lambda transport: RetryProvider(chat(transport)), "openai-chat"),
-    "FallbackProvider": Subject(lambda transport: FallbackProvider([chat(transport)]), "openai-chat"),
 }
 
+WRAPPERS: dict[str, Callable[[Any], ProviderLike]] = {
+    "WrapperProvider": WrapperProvider,
+    "RetryProvider": RetryProvider,
+    "FallbackProvider": lambda provider: FallbackProvider([provider]),
+    "RateLimitedProvider": lambda provider: RateLimitedProvider(provider, max_concurrent=1),
+    "CachedProvider": CachedProvider,
+    "InstrumentedProvider": lambda provider: InstrumentedProvider(provider, CallHooks()),
+    "RecordingProvider": lambda provider: RecordingProvider(provider, Cassette()),
+}
 
-@pytest.mark.parametrize("subject", SUBJECTS)
+BESIDE_A_WRAPPER = {"CachedProvider": {"errors at every phase", "chaos"}}
+"""What a wrapper is there to change: the same request gets the same answer, whatever its server would do the second time."""
+
+
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
-def test_the_contract(subject: str, behaviour: str) -> None:
-    run(lambda: BEHAVIOURS[behaviour](SUBJECTS[subject]))
+@pytest.mark.parametrize("subject", PROVIDERS)
+def test_a_provider_keeps_the_contract(subject: str, behaviour: str) -> None:
+    run(lambda: BEHAVIOURS[behaviour](PROVIDERS[subject]))
+
+
+@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize("wrapper", WRAPPERS)
+@pytest.mark.parametrize("beneath", ["OpenAIProvider", "AnthropicProvider"])
+def test_so_does_whoever_stands_before_one(wrapper: str, beneath: str, behaviour: str) -> None:
+    if behaviour in BESIDE_A_WRAPPER.get(wrapper, ()):
+        return
+    subject = PROVIDERS[beneath]
+    run(lambda: BEHAVIOURS[behaviour](Subject(lambda transport: WRAPPERS[wrapper](subject.make(transport)), subject.wire)))
+
+
+SAID_BY_A_SCRIPT = [
+    "text",
+    "reasoning",
+    "refusal",
+    "an empty turn",
+    "stop reasons",
+    "tool calls: one, without arguments, parallel",
+    "tool calls: invalid and truncated arguments",
+    "leaving at every phase",
+    "wrong options",
+]
+
+
+@pytest.mark.parametrize("behaviour", SAID_BY_A_SCRIPT)
+def test_a_fake_provider_keeps_what_needs_no_server(behaviour: str) -> None:
+    def fake(transport: ScriptedTransport) -> FakeProvider:
+        return FakeProvider([cast("Any", transport.answers[0])] * 20, delay=0)
+
+    run(lambda: BEHAVIOURS[behaviour](Subject(fake)))
+
+
+def test_the_whole_contract_names_the_behaviour_that_is_broken() -> None:
+    class Forgetful(WrapperProvider):
+        """Loses the usage."""
+
+        async def _stream(self, messages: Any, options: Any) -> Any:
+            return _without_usage(await super()._stream(messages, options))
+
+    async def _without_usage(stream: Any) -> Any:
+        async for delta in stream:
+            delta.usage = None
+            yield delta
+
+    with pytest.raises(BrokenLawError, match="behaviour: usage totals") as caught:
+        run(lambda: assert_provider_contract(lambda transport: Forgetful(chat(transport))))
+    assert caught.value.law in (Law.WHOLE, Law.FINISH)

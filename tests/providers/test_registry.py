@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.providers.messages_wire import messages_reply
 
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers import (
     PRESETS,
+    AnthropicProvider,
     Capabilities,
     LocalProvider,
     ModelRegistry,
@@ -36,12 +38,12 @@ class Wire:
     """A transport that keeps the requests as they would leave."""
 
     def __init__(self) -> None:
-        self._server = ScriptedTransport([chat_reply("Hello.")])
+        self._servers = {"/messages": ScriptedTransport([messages_reply("Hello.")]), "/completions": ScriptedTransport([chat_reply("Hello.")])}
         self.sent: list[TransportRequest] = []
 
     async def open(self, request: TransportRequest) -> ScriptedResponse:
         self.sent.append(request)
-        return await self._server.open(request)
+        return await self._servers["/" + request.url.rpartition("/")[2]].open(request)
 
     async def aclose(self) -> None:
         pass
@@ -73,7 +75,10 @@ def refused(model: str, **options: Any) -> str:
 # Whom a name means
 
 # What a family appends to the base URL, and the header of its key.
-WIRES = {"openai-chat": ("/chat/completions", "authorization", f"Bearer {CANARY}")}
+WIRES = {
+    "anthropic": ("/v1/messages", "x-api-key", CANARY),
+    "openai-chat": ("/chat/completions", "authorization", f"Bearer {CANARY}"),
+}
 
 
 @pytest.mark.parametrize("preset", SERVICES, ids=lambda preset: preset.name)
@@ -91,6 +96,11 @@ def test_each_service_is_known_by_all_its_names_and_says_what_it_can(preset: Pre
     for name in (preset.name, *preset.aliases):
         provider = resolve_model(f"{name}/some-model", api_key=CANARY, base_url=preset.base_url or OWN_URL)
         assert (provider.name, provider.model, provider.capabilities) == (preset.name, "some-model", preset.capabilities)
+
+
+def test_what_a_service_can_is_what_all_its_models_can_as_they_share_its_provider() -> None:
+    assert not resolve_model("anthropic/claude-sonnet-4-5", api_key=CANARY).capabilities.prefill
+    assert AnthropicProvider(CANARY, model="claude-sonnet-4-5").capabilities.prefill
 
 
 def test_the_model_is_all_that_stands_behind_the_first_slash() -> None:
@@ -152,11 +162,17 @@ async def test_a_key_of_the_environment_is_not_sent_to_another_server(preset: Pr
         sentence = refused(f"{preset.name}/m", base_url=URL_OF_ANOTHER)
         assert f"a key in {preset.key_names[0]} is meant for" in sentence
         assert "is not sent to proxy.example; give api_key=… with that base_url" in sentence
-        assert "authorization" not in (await sent_by(f"{preset.name}/m", base_url="http://127.0.0.1:9/v1")).headers
+        unknown = await sent_by(f"{preset.name}/m", base_url="http://127.0.0.1:9/v1")
     else:
-        assert "authorization" not in (await sent_by(f"{preset.name}/m", base_url=URL_OF_ANOTHER)).headers
+        unknown = await sent_by(f"{preset.name}/m", base_url=URL_OF_ANOTHER)
+    path, header, value = WIRES[preset.family]
+    assert header not in unknown.headers
+    assert CANARY not in str(unknown.headers)
     given = await sent_by(f"{preset.name}/m", base_url=URL_OF_ANOTHER, api_key=OTHERS)
-    assert (given.url, given.headers["authorization"]) == (f"{URL_OF_ANOTHER}/chat/completions", f"Bearer {OTHERS}")
+    assert (given.url, given.headers[header]) == (
+        URL_OF_ANOTHER.removesuffix("/v1") + "/v1" + path.removeprefix("/v1"),
+        value.replace(CANARY, OTHERS),
+    )
 
 
 @pytest.mark.parametrize("url", ["http://api.groq.com:443/openai/v1", "https://api.groq.com:8443/openai/v1", "https://api.groq.com.evil.example/v1"])

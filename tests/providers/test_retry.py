@@ -156,3 +156,14 @@ def test_a_configuration_of_another_kind_is_refused() -> None:
     wrong: Any = {"max_attempts": 2}
     with pytest.raises(TypeError, match="retry_config is a dict; give a RetryConfig"):
         RetryProvider(FakeProvider([]), wrong)
+
+
+@pytest.mark.parametrize(("codes", "asked_again"), [((503,), True), ((529,), True), ((500,), False)])
+async def test_overloaded_in_anthropics_number_is_what_503_is(codes: tuple[int, ...], asked_again: bool) -> None:
+    provider, waits = retrying(ServerError("overloaded", status=529), "fine", retry_status_codes=codes)
+    if asked_again:
+        assert (await provider.complete(HI)).message.content == "fine"
+    else:
+        with pytest.raises(ServerError):
+            await provider.complete(HI)
+    assert len(waits) == asked_again

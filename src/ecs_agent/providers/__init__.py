@@ -1,5 +1,6 @@
 """Providers: whom an agent asks."""
 
+from ecs_agent.providers.anthropic import AnthropicProvider, ClaudeProvider
 from ecs_agent.providers.cached import CachedProvider
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.cassette import Cassette
@@ -34,10 +35,12 @@ from ecs_agent.providers.wrapping import WrapperProvider
 __all__ = [
     "PRESETS",
     "Answer",
+    "AnthropicProvider",
     "CachedProvider",
     "CallHooks",
     "Capabilities",
     "Cassette",
+    "ClaudeProvider",
     "Cost",
     "EmbeddingProvider",
     "EmbeddingRequest",

@@ -39,7 +39,7 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
         (
             r"context.?length", r"exceed_context", r"context.?window.{0,20}exceed", r"exceed.{0,40}context.?window", r"context size",
             r"maximum context", r"prompt is too long", r"too many tokens", r"input is too long", r"reduce the length", r"max_model_len",
-            r"string_above_max_length",
+            r"string_above_max_length", r"exceeds? context limit",
             r"maximum number of tokens", r"maximum prompt length", r"maximum model length", r"token count .{0,20}exceeds", r"token limit: ",
             r"tokens\) is too large to process",  # llama.cpp, of a text to embed
             r"tokens_limit_reached", r"range of input length", r"exceeds? max.{0,8}length", r"max_new_tokens. must be",
@@ -51,7 +51,7 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
             r"insufficient[ _.]?(?:user[ _]|account[ _])?(?:quota|balance|credits?|funds)", r"balance.{0,20}(?:insufficient|not enough|too low)",
             r"not.enough.(?:balance|credits?)", r"exceeded.{0,6}current.quota", r"billing_(?:hard_limit|not_active)", r"payment.required",
             r"out of credits", r"credit balance", r"used all available credits", r"spending limit", r"budget.{0,12}exceeded", r"arrearage",
-            r"\boverdue\b", r"余额不足", r"欠费",
+            r"\boverdue\b", r"billing_error", r"spend_limit", r"余额不足", r"欠费",
         ),
     ),
     (
@@ -86,7 +86,10 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
     (ProviderTimeoutError, (r"timed? ?out", r"timeout", r"deadline_exceeded")),
     (
         BadRequestError,
-        (r"invalid_request", r"tool_use_failed", r"bad_request", r"invalid_argument", r"not_found", r"model_not_found", r"unsupported"),
+        (
+            r"invalid_request", r"request_too_large", r"tool_use_failed", r"bad_request", r"invalid_argument", r"not_found", r"model_not_found",
+            r"unsupported",
+        ),
     ),
 )  # fmt: skip
 _BY_WORDS: Final = tuple((re.compile("|".join(patterns), re.IGNORECASE), leaf) for leaf, patterns in _ROWS)

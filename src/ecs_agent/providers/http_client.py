@@ -38,6 +38,7 @@ ERROR_BODY: Final = 64 * 1024
 MOST_FETCHED: Final = 256 * 1024 * 1024
 _NO_HEADER_NAME: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z-]")
 _NO_HEADER_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TELLING_NO_SECRET: Final = frozenset({"anthropic-beta", "anthropic-version"})
 SHORTEST_SECRET: Final = 8
 """Shorter words stay in error messages: they are names, numbers, and keys like "none" that a server on this machine is given."""
 
@@ -293,7 +294,7 @@ class HTTPClient:
 
     def _secrets(self, call: Call) -> list[str]:
         """What must not appear in an error: the key, a proxy's password, and the headers, as many servers take a key in one of their own."""
-        headers = {**self._headers, **call.headers}
+        headers = {name: value for name, value in {**self._headers, **call.headers}.items() if name.lower() not in _TELLING_NO_SECRET}
         words = [*self._proxy_passwords, *client_secrets(self.settings.client)]
         words += [word for value in headers.values() for word in value.split() if not _is_a_word(word)]
         if self.settings.key is not None:

@@ -16,7 +16,7 @@ from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.settings import is_loopback
 
-Family: TypeAlias = Literal["openai-chat", "local"]
+Family: TypeAlias = Literal["anthropic", "openai-chat", "local"]
 """Which protocol a service speaks; "local" is a model in a process of our own."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -85,6 +85,14 @@ PRESETS: Final[tuple[Preset, ...]] = (
     Preset(
         "azure",  # the v1 API, which takes keys as OpenAI does: https://RESOURCE.openai.azure.com/openai/v1
         key_names=("AZURE_OPENAI_API_KEY",),
+    ),
+    Preset(
+        "anthropic",
+        "anthropic",
+        base_url="https://api.anthropic.com",
+        key_names=("ANTHROPIC_API_KEY",),
+        url_names=("ANTHROPIC_BASE_URL",),
+        aliases=("claude",),
     ),
     Preset("cerebras", base_url="https://api.cerebras.ai/v1", key_names=("CEREBRAS_API_KEY",), capabilities=_WITH_SCHEMA),
     Preset(

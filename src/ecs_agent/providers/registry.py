@@ -14,6 +14,7 @@ from typing import Final, TypeAlias, Unpack
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import ConfigurationError
+from ecs_agent.providers.anthropic import AnthropicProvider
 from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
@@ -38,7 +39,12 @@ def _openai_chat(found: Settings, options: ModelSettings) -> HTTPProvider:
     return OpenAIProvider(found.key, found.base_url, found.model, key_names=(), **options)
 
 
+def _anthropic(found: Settings, options: ModelSettings) -> HTTPProvider:
+    return AnthropicProvider(found.key, found.base_url, found.model, key_names=(), **options)
+
+
 _MAKERS: Final[Mapping[Family, Callable[[Settings, ModelSettings], HTTPProvider]]] = {
+    "anthropic": _anthropic,
     "openai-chat": _openai_chat,
 }
 """Who speaks the protocol of a family. A maker gets the key and the URL, and looks for none itself."""

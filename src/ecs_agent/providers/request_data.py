@@ -32,7 +32,18 @@ _NOT_ASKED: Final = frozenset({"model", "read_timeout", "first_delta_timeout", "
 """The model has a place of its own, and of the limits of time no model hears."""
 
 _TELLING_NOTHING: Final = frozenset(
-    {"accept", "accept-encoding", "accept-language", "anthropic-version", "content-type", "http-referer", "openai-beta", "user-agent", "x-title"}
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "anthropic-beta",
+        "anthropic-version",
+        "content-type",
+        "http-referer",
+        "openai-beta",
+        "user-agent",
+        "x-title",
+    }
 )
 _FOR_KEYS: Final = frozenset({"api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"})
 _NO_KEY: Final = re.compile(r"[^\W\d_]{1,19}|\d{4}-\d{2}-\d{2}")

@@ -19,6 +19,9 @@ from ecs_agent.types import CompletionResult, Message, RetryConfig
 MOST_DOUBLINGS = 64
 """After so many the wait is `max_wait` whatever the numbers are, and a float still holds them."""
 
+_OVERLOADED = 529
+"""Anthropic's word for 503."""
+
 _log = get_logger("ecs_agent.providers.retry")
 
 
@@ -68,7 +71,8 @@ class RetryProvider(WrapperProvider):
     def wait_after(self, attempt: int, error: ProviderError) -> float | None:
         """Seconds to wait after a failed attempt, None when it is not to be repeated."""
         config = self.config
-        listed = error.status is None or error.status in config.retry_status_codes
+        status = 503 if error.status == _OVERLOADED and _OVERLOADED not in config.retry_status_codes else error.status
+        listed = status is None or status in config.retry_status_codes
         if attempt >= config.max_attempts or not error.retryable or not listed:
             return None
         if error.retry_after is not None:

@@ -23,6 +23,7 @@ class ScriptedTransport:
         delay: seconds after each event of a script.
 
     Attributes:
+        answers: as they were given.
         requests: what came in, in order.
         base_url: what to give a provider as `base_url`; nothing listens there.
     """
@@ -30,6 +31,7 @@ class ScriptedTransport:
     base_url = "http://127.0.0.1/v1"
 
     def __init__(self, answers: Sequence[ServerAnswer], *, by: Piece = "word", delay: float = 0.0) -> None:
+        self.answers = tuple(answers)
         self._answers = Answers(answers, by, delay)
         self.requests: list[Received] = []
 

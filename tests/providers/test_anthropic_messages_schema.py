@@ -1,0 +1,30 @@
+"""Schemas of structured answers as the Messages API takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ecs_agent.providers.anthropic_messages_schema import accepted_schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "sent"),
+    [
+        ({"type": "string"}, {"type": "string"}),
+        ({"type": "object", "properties": {"a": {"type": "integer"}}}, {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}),
+        ({"properties": {}, "additionalProperties": True}, {"properties": {}, "additionalProperties": False}),
+        ({"type": "integer", "minimum": 1, "maximum": 9}, {"type": "integer", "description": "(minimum: 1, maximum: 9)"}),
+        ({"type": "string", "maxLength": 3, "description": "A name."}, {"type": "string", "description": "A name. (maxLength: 3)"}),
+        ({"type": "array", "items": {"type": "number", "multipleOf": 2}, "minItems": 1}, {"type": "array", "items": {"type": "number", "description": "(multipleOf: 2)"}, "minItems": 1}),
+        ({"type": "array", "minItems": 3}, {"type": "array", "description": "(minItems: 3)"}),
+        ({"oneOf": [{"type": "null"}, {"type": "object", "properties": {}}]}, {"anyOf": [{"type": "null"}, {"type": "object", "properties": {}, "additionalProperties": False}]}),
+        ({"enum": ["minimum", {"minimum": 1}], "default": "é"}, {"enum": ["minimum", {"minimum": 1}], "description": '(default: "é")'}),
+        ({"$defs": {"minimum": {"type": "string", "minLength": 1}}, "$ref": "#/$defs/minimum"}, {"$defs": {"minimum": {"type": "string", "description": "(minLength: 1)"}}, "$ref": "#/$defs/minimum"}),
+        ({"type": "object", "properties": {"maximum": {"type": "string"}}, "required": ["maximum"]}, {"type": "object", "properties": {"maximum": {"type": "string"}}, "required": ["maximum"], "additionalProperties": False}),
+    ],
+)  # fmt: skip
+def test_objects_are_closed_and_refused_limits_are_said_in_words(schema: Any, sent: Any) -> None:
+    assert accepted_schema(schema) == sent
+    assert accepted_schema(sent) == sent
