@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_responses import ResponsesDecoder
 from ecs_agent.streaming.decoder import StreamDecoder
 
 
@@ -47,6 +48,11 @@ def _chat_ends(_: str, found: Any) -> bool:
     return any(choice.get("index") in (0, None) and choice.get("finish_reason") not in (None, "", "null") for choice in found["choices"])
 
 
-CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
+def _responses_ends(kind: str, found: Any) -> bool:
+    return found.get("type", kind) in {f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done")}
 
-FAMILIES: Final = {family.name: family for family in (CHAT,)}
+
+CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
+RESPONSES: Final = Family("openai-responses", ResponsesDecoder, _responses_ends, b'"response.', names_events=True)
+
+FAMILIES: Final = {family.name: family for family in (CHAT, RESPONSES)}

@@ -6,6 +6,7 @@ from ecs_agent.providers.fake import FakeProvider
 from ecs_agent.providers.fallback import FallbackProvider
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.openai_responses_provider import OpenAIResponsesProvider
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
 from ecs_agent.providers.recording import RecordingProvider, RecordingTransport
 from ecs_agent.providers.replay import ReplayProvider, ReplayTransport
@@ -27,6 +28,7 @@ __all__ = [
     "ModelOptions",
     "ModelRequest",
     "OpenAIProvider",
+    "OpenAIResponsesProvider",
     "Piece",
     "ProviderLike",
     "RecordingProvider",

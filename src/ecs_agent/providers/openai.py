@@ -15,7 +15,7 @@ from ecs_agent.providers.openai_chat import ChatDecoder
 from ecs_agent.providers.openai_chat_request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
-from ecs_agent.providers.settings import resolve
+from ecs_agent.providers.settings import Settings, resolve
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.types import JsonObject, Message
 
@@ -71,6 +71,23 @@ def missing_id(messages: Sequence[Message], slot: int) -> str:
     return f"call_{max([turns, *taken]) + 1}_{slot}"
 
 
+def openai_settings(api_key: str | Secret | None, base_url: str | None, model: str | None, *, allow_http: bool) -> Settings:
+    """Whom a provider of OpenAI's protocols asks, and with which key.
+
+    Raises:
+        ConfigurationError: as `resolve`.
+    """
+    return resolve(
+        api_key=api_key,
+        base_url=base_url,
+        model=model,
+        key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
+        url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
+        default_url="https://api.openai.com/v1",
+        allow_http=allow_http,
+    )
+
+
 class OpenAIProvider(HTTPProvider):
     """Asks a server that speaks the OpenAI chat protocol, by posting to `{base_url}/chat/completions`.
 
@@ -96,13 +113,5 @@ class OpenAIProvider(HTTPProvider):
         capabilities: Capabilities = ASSUMED,
         **http: Unpack[HTTPOptions],
     ) -> None:
-        settings = resolve(
-            api_key=api_key,
-            base_url=base_url,
-            model=model,
-            key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
-            url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
-            default_url="https://api.openai.com/v1",
-            allow_http=http.get("allow_http", False),
-        )
+        settings = openai_settings(api_key, base_url, model, allow_http=http.get("allow_http", False))
         super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)
