@@ -49,7 +49,8 @@ def _chat_ends(_: str, found: Any) -> bool:
 
 
 def _responses_ends(kind: str, found: Any) -> bool:
-    return found.get("type", kind) in {f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done")}
+    ends = {f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done")}
+    return found.get("type", kind) in ends or ("type" not in found and found.get("object") == "response")
 
 
 CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')

@@ -19,7 +19,7 @@ from ecs_agent.errors import StreamInterruptedError
 from ecs_agent.providers.body_decoder import BodyDecoder
 from ecs_agent.providers.classify import classify_error_object
 from ecs_agent.providers.openai_chat_fields import logprobs_of
-from ecs_agent.providers.openai_responses_events import TEXT, UNNUMBERED, Event, Key, event_of, key_of, lenient, plain_texts
+from ecs_agent.providers.openai_responses_events import TEXT, UNNUMBERED, Event, Key, PlainText, event_of, key_of, lenient, plain_texts
 from ecs_agent.providers.openai_responses_items import (
     RESPONSE,
     SOURCE,
@@ -82,7 +82,7 @@ class ResponsesDecoder(BodyDecoder):
         if not events:
             return []
         first, last = events[0], events[-1]
-        self._item(first.item_id, first.output_index, "message").streamed.add("content")
+        self._of(first, "message").streamed.add("content")
         if last.sequence_number is not None:
             self._number = last.sequence_number
         texts = [event.delta for event in events]
@@ -120,6 +120,9 @@ class ResponsesDecoder(BodyDecoder):
             self._HANDLERS[name](self, event, deltas)
 
     # Items
+
+    def _of(self, event: Event | PlainText, kind: str) -> OutputItem:
+        return self._item(event.item_id, event.output_index, kind)
 
     def _item(self, item_id: Any, output_index: Any, kind: str) -> OutputItem:
         """The item that an event is about; one that was never added is begun."""
@@ -180,7 +183,7 @@ class ResponsesDecoder(BodyDecoder):
     # Texts
 
     def _text_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item = self._item(event.item_id, event.output_index, "message")
+        item = self._of(event, "message")
         item.streamed.add("content")
         self._text(text_of(event.delta), event.logprobs, deltas)
 
@@ -190,10 +193,10 @@ class ResponsesDecoder(BodyDecoder):
 
     def _text_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         part = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
-        self._part(self._item(event.item_id, event.output_index, "message"), place_of(event.content_index), part, deltas)
+        self._part(self._of(event, "message"), place_of(event.content_index), part, deltas)
 
     def _refusal_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        self._item(event.item_id, event.output_index, "message").streamed.add("refusal")
+        self._of(event, "message").streamed.add("refusal")
         self._refuse(text_of(event.delta), deltas)
 
     def _refuse(self, text: str, deltas: list[StreamDelta]) -> None:
@@ -202,21 +205,21 @@ class ResponsesDecoder(BodyDecoder):
 
     def _refusal_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         part = {"type": "refusal", "refusal": event.refusal}
-        self._part(self._item(event.item_id, event.output_index, "message"), place_of(event.content_index), part, deltas)
+        self._part(self._of(event, "message"), place_of(event.content_index), part, deltas)
 
     def _part_added(self, event: Event, _: list[StreamDelta]) -> None:
         """A further part of a message begins: positions in it count from here."""
         if is_object(event.part) and event.part.get("type") == "output_text":
-            self._item(event.item_id, event.output_index, "message").base = self._length
+            self._of(event, "message").base = self._length
 
     def _part_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         if not is_object(event.part):
             return
         if event.part.get("type") == "reasoning_text":
-            item = self._item(event.item_id, event.output_index, "reasoning")
+            item = self._of(event, "reasoning")
             self._think_whole(item, "reasoning", 0, text_of(event.part.get("text")), deltas)
         else:
-            self._part(self._item(event.item_id, event.output_index, "message"), place_of(event.content_index), event.part, deltas)
+            self._part(self._of(event, "message"), place_of(event.content_index), event.part, deltas)
 
     def _part(self, item: OutputItem, place: int, part: JsonObject, deltas: list[StreamDelta]) -> None:
         """A part of a message that is told whole: its text if no delta told it, and the citations that are new."""
@@ -234,7 +237,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _annotation(self, event: Event, deltas: list[StreamDelta]) -> None:
         if is_object(event.annotation):
-            self._cite(self._item(event.item_id, event.output_index, "message"), event.annotation, deltas)
+            self._cite(self._of(event, "message"), event.annotation, deltas)
 
     def _cite(self, item: OutputItem, found: JsonObject, deltas: list[StreamDelta]) -> None:
         said = repr([found.get(name) for name in ("type", "url", "file_id", "start_index", "end_index", "index")])
@@ -245,22 +248,22 @@ class ResponsesDecoder(BodyDecoder):
     # Thoughts
 
     def _summary_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item, place = self._item(event.item_id, event.output_index, "reasoning"), place_of(event.summary_index)
+        item, place = self._of(event, "reasoning"), place_of(event.summary_index)
         item.told.add(("summary", place))
         self._think(item, "summary", place, text_of(event.delta), deltas)
 
     def _summary_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         text = text_of(event.part.get("text")) if is_object(event.part) else text_of(event.text)
-        item = self._item(event.item_id, event.output_index, "reasoning")
+        item = self._of(event, "reasoning")
         self._think_whole(item, "summary", place_of(event.summary_index), text, deltas)
 
     def _thought_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item = self._item(event.item_id, event.output_index, "reasoning")
+        item = self._of(event, "reasoning")
         item.streamed.add("reasoning")
         self._think(item, "reasoning", 0, text_of(event.delta), deltas)
 
     def _thought_done(self, event: Event, deltas: list[StreamDelta]) -> None:
-        self._think_whole(self._item(event.item_id, event.output_index, "reasoning"), "reasoning", 0, text_of(event.text), deltas)
+        self._think_whole(self._of(event, "reasoning"), "reasoning", 0, text_of(event.text), deltas)
 
     def _think_whole(self, item: OutputItem, channel: str, place: int, text: str, deltas: list[StreamDelta]) -> None:
         if text and item.misses(channel, place):
@@ -280,11 +283,11 @@ class ResponsesDecoder(BodyDecoder):
     # Calls
 
     def _arguments_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item = self._item(event.item_id, event.output_index, "function_call")
+        item = self._of(event, "function_call")
         self._call(item, {}, text_of(event.delta), deltas, piece=True)
 
     def _arguments_done(self, event: Event, deltas: list[StreamDelta]) -> None:
-        self._call(self._item(event.item_id, event.output_index, "function_call"), {}, arguments_of(event.arguments), deltas)
+        self._call(self._of(event, "function_call"), {}, arguments_of(event.arguments), deltas)
 
     def _call(self, item: OutputItem, found: JsonObject, arguments: str, deltas: list[StreamDelta], *, piece: bool = False) -> None:
         """What an event adds to a call. Arguments that are no piece count only while none came."""

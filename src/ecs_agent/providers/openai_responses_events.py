@@ -65,11 +65,6 @@ class Event(msgspec.Struct, gc=False):
         number = self.sequence_number
         return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None
 
-    @property
-    def key(self) -> Key:
-        """Which item of the output it is about."""
-        return key_of(self.item_id, self.output_index)
-
 
 def key_of(item_id: Any, output_index: Any) -> Key:
     """What tells an item: its id, else its place."""

@@ -2,7 +2,7 @@
 
 * Reasoning items and those of built-in tools go back as they came, a reasoning item where its readable text stands. Servers refuse one that nothing
   of its answer follows, and calls of tools of ours without a result; such items are left out.
-* A call has one result and a result its call: a result that is missing is said to be missing, one whose call is gone is left out.
+* A call has one result and a result its call: a result that is missing is said to be missing, one whose call is gone, or has a result, is left out.
 * Ids of calls that no server of this protocol would make are written otherwise, in call and result alike, and so is an id that was used before.
 * What this protocol only takes from users (images, files) is a user's when an assistant of another family made it.
 """
@@ -52,12 +52,17 @@ class CallIds:
     """The ids under which the calls of a conversation are sent, in its order."""
 
     def __init__(self) -> None:
-        self._sent: dict[str, str] = {}
+        self._waiting: dict[str, list[str]] = {}  # what was sent for an id, as far as it has no result
+        self._now: set[str] = set()
         self._taken: set[str] = set()
+
+    def next_message(self) -> None:
+        """Calls of another message come: an id that is used again means the newer call."""
+        self._now.clear()
 
     def keep(self, call_id: str) -> None:
         """A call that the server knows: its result names it as it is."""
-        self._sent[call_id] = call_id
+        self._waiting[call_id] = [call_id]
         self._taken.add(call_id)
 
     def of_call(self, call_id: str) -> str:
@@ -66,13 +71,15 @@ class CallIds:
         sent, number = safe, 2
         while sent in self._taken:
             sent, number = f"{safe[:56]}_{number}", number + 1
-        self._sent[call_id] = sent
         self._taken.add(sent)
+        self._waiting[call_id] = [*(self._waiting.get(call_id, ()) if call_id in self._now else ()), sent]
+        self._now.add(call_id)
         return sent
 
     def of_result(self, call_id: str | None) -> str | None:
-        """The id of the call that a result answers; None if there is no such call."""
-        return self._sent.get(call_id or "")
+        """The id of the call that a result answers; None if no call waits for it."""
+        waiting = self._waiting.get(call_id or "")
+        return waiting.pop(0) if waiting else None
 
 
 def replay_key(item: JsonObject) -> str:
@@ -101,14 +108,12 @@ class InputWriter:
             UnsupportedFeatureError: a message holds what the protocol cannot carry.
         """
         self._answered = _answers(messages)
-        waiting: list[str] = []
-        for message in messages[:start]:
-            calls = [call.id for call in message.tool_calls or ()]
+        known = [[call.id for call in message.tool_calls or ()] for message in messages[:start]]
+        for calls in known:
             for call_id in calls:
                 self._ids.keep(call_id)
-            waiting = calls or waiting
         written = [item for message in messages[start:] for item in self._message(message)]
-        return _with_missing_results(written, waiting if start else [])
+        return _with_missing_results(written, known[-1] if known else ())
 
     def _message(self, message: Message) -> list[JsonObject]:
         if message.role == "assistant":
@@ -121,6 +126,7 @@ class InputWriter:
         return [*([{"type": "message", "role": message.role, "content": content}] if content else []), *kept]
 
     def _assistant(self, message: Message) -> list[JsonObject]:
+        self._ids.next_message()
         parts = _in_place(message.parts)
         items: list[JsonObject] = []
         texts = _Texts(items)
