@@ -69,6 +69,20 @@ class TestOrder:
             TextPart("a"),
         )
 
+    def test_a_phase_of_a_message_that_comes_whole_does_too(self) -> None:
+        whole = {"type": "message", "id": "m", "phase": "final_answer", "content": [{"type": "output_text", "text": "a"}]}
+        marked = OpaquePart("openai-responses", {"type": "message", "phase": "final_answer"})
+        assert read(done(whole)).result.message.parts == (marked, TextPart("a"))
+        assert read(text("a"), done(whole)).result.message.parts == (TextPart("a"),)
+
+    def test_calls_whose_items_share_an_id_are_told_apart_by_their_call_ids(self) -> None:
+        added = [
+            {"type": "response.output_item.added", "item": {"type": "function_call", "id": "same", "call_id": call_id, "name": "f", "arguments": ""}}
+            for call_id in ("a", "b")
+        ]
+        ends = [done({"type": "function_call", "id": "same", "call_id": call_id, "name": "f", "arguments": "{}"}) for call_id in ("a", "b")]
+        assert read(added[0], ends[0], added[1], ends[1]).result.message.tool_calls == [ToolCall("a", "f", {}), ToolCall("b", "f", {})]
+
     def test_a_call_keeps_what_belongs_to_it_and_not_its_id(self) -> None:
         (call,) = read(
             done({"type": "function_call", "id": "f", "call_id": "c", "name": "f", "arguments": "{}", "namespace": "n"})

@@ -131,7 +131,7 @@ class TestStore:
     ASKED = (Message("system", "s"), Message("user", "q"))
 
     def conversation(self) -> list[Message]:
-        part = OpaquePart("openai-responses", {"type": "response", "id": "resp_1", "after": digest_of(self.ASKED)})
+        part = OpaquePart("openai-responses", {"type": "response", "id": "resp_1", "after": digest_of(self.ASKED[1:])})
         return [*self.ASKED, Message("assistant", parts=[TextPart("a"), part]), Message("user", "more")]
 
     def test_a_server_that_keeps_the_answers_is_told_only_what_is_new(self) -> None:
@@ -143,6 +143,17 @@ class TestStore:
             "input": [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "more"}]}],
             "store": True,
         }
+
+    def test_the_instructions_may_change_and_what_stands_between_may_not(self) -> None:
+        settings = ResponsesSettings(store=True)
+        changed = [Message("system", "t"), *self.conversation()[1:]]
+        assert body(*changed, settings=settings)["previous_response_id"] == "resp_1"
+        changed.insert(2, Message("system", "later"))
+        assert "previous_response_id" not in body(*changed, settings=settings)
+
+    def test_where_nothing_is_new_everything_is_sent(self) -> None:
+        sent = body(*self.conversation()[:3], settings=ResponsesSettings(store=True))
+        assert ("previous_response_id" in sent, len(sent["input"])) == (False, 2)
 
     @pytest.mark.parametrize("extra", [{"previous_response_id": "x"}, {"conversation": "x"}, {"store": False}])
     def test_unless_the_request_itself_says_otherwise(self, extra: JsonObject) -> None:

@@ -145,12 +145,19 @@ class ResponsesDecoder(BodyDecoder):
         if not is_object(event.item):
             return
         found, kind = event.item, text_of(event.item.get("type"))
-        if key_of(found.get("id"), None) in self._items.keys() - {None}:
+        known = self._items.get(key_of(found.get("id"), None)) if text_of(found.get("id")) else None
+        if known is not None and (known.kind, known.call_id) == (kind, text_of(found.get("call_id"))):
             return  # sent again, by a server that does not number its events
         item = self._begin(OutputItem(kind, base=self._length), found.get("id"), event.output_index)
         if kind == "function_call":
             self._call(item, found, "", deltas)
-        elif kind == "message" and isinstance(phase := found.get("phase"), str):
+        elif kind == "message":
+            self._phase(item, found, deltas)
+
+    def _phase(self, item: OutputItem, found: JsonObject, deltas: list[StreamDelta]) -> None:
+        """The phase of a message, which has to go back with it, stands before its text."""
+        if isinstance(phase := found.get("phase"), str) and item.misses("content") and item.misses("phase"):
+            item.streamed.add("phase")
             self._say(deltas, parts=(OpaquePart(SOURCE, {"type": "message", "phase": phase}),))
 
     def _item_done(self, event: Event, deltas: list[StreamDelta]) -> None:
@@ -168,6 +175,7 @@ class ResponsesDecoder(BodyDecoder):
             return
         item.done = True
         if kind == "message":
+            self._phase(item, found, deltas)
             for place, part in enumerate(objects_in(found.get("content"))):
                 self._part(item, place, part, deltas)
         elif kind == "function_call":

@@ -2,7 +2,7 @@
 
 A stored response stands for everything before it. So its id is kept together with a digest of the messages that it answered, and is named only while
 they are the same: after an edit or a cut the conversation is sent in full, and what was taken out of it does not come back from the server.
-System messages are no part of it, as they are sent with each request.
+Instructions are no part of it, as they are sent with each request.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ class Anchor:
 
 
 def digest_of(messages: Iterable[Message]) -> str:
-    """What tells a conversation."""
+    """What tells a conversation, its instructions left out."""
     digest = sha256()
     for message in messages:
-        if message.role != "system":
-            digest.update(msgspec.json.encode(without_surrogates(message_to_data(message))) + b"\n")
+        digest.update(msgspec.json.encode(without_surrogates(message_to_data(message))) + b"\n")
     return digest.hexdigest()[:32]
 
 
 def anchor_of(messages: Sequence[Message], lost: AbstractSet[str]) -> Anchor | None:
-    """The last stored response of a conversation, if it still fits and something comes after it.
+    """The last stored response of a conversation without its instructions, if it still fits.
 
     `lost` are the ids that the server no longer knows.
     """
@@ -52,6 +51,5 @@ def anchor_of(messages: Sequence[Message], lost: AbstractSet[str]) -> Anchor | N
             if isinstance(part, OpaquePart) and part.source == SOURCE and part.data.get("type") == RESPONSE:
                 response_id, after = part.data.get("id"), part.data.get("after")
                 fits = isinstance(response_id, str) and response_id not in lost and after == digest_of(messages[:place])
-                news = any(message.role != "system" for message in messages[place + 1 :])
-                return Anchor(response_id, place + 1) if isinstance(response_id, str) and fits and news else None
+                return Anchor(response_id, place + 1) if isinstance(response_id, str) and fits else None
     return None

@@ -13,7 +13,7 @@ from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.openai import missing_id, openai_settings
 from ecs_agent.providers.openai_responses import ResponsesDecoder
 from ecs_agent.providers.openai_responses_chain import digest_of
-from ecs_agent.providers.openai_responses_request import ResponsesSettings, encode_request, is_stored
+from ecs_agent.providers.openai_responses_request import ResponsesSettings, encode_request, is_stored, split_instructions
 from ecs_agent.providers.openai_responses_withdrawn import Withdrawn
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
@@ -50,7 +50,7 @@ class OpenAIResponsesCodec:
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request; it keeps the id of a response that the server keeps."""
-        after = digest_of(request.messages) if is_stored(request, self._settings) else None
+        after = digest_of(split_instructions(request.messages)[1]) if is_stored(request, self._settings) else None
         return ResponsesDecoder(content_type, call_id=partial(missing_id, request.messages), after=after)
 
     def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:

@@ -79,17 +79,18 @@ def encode_request(request: ModelRequest, settings: ResponsesSettings, withdrawn
 
 def _conversation(request: ModelRequest, extra: Mapping[str, object], stored: bool, withdrawn: Withdrawn) -> JsonObject:
     """Instructions and input; of a conversation that the server keeps, what is new."""
-    instructions, messages = _instructions(request.messages)
+    instructions, messages = split_instructions(request.messages)
     is_known = stored and withdrawn.chains and not {"previous_response_id", "conversation"} & extra.keys()
     anchor = anchor_of(messages, withdrawn.lost) if is_known else None
-    writer = InputWriter(stored=stored, refused=withdrawn.refused)
     body: JsonObject = {"instructions": instructions} if instructions else {}
     if anchor is not None:
-        body["previous_response_id"] = anchor.response_id
-    return body | {"input": writer.items(messages, anchor.start if anchor is not None else 0)}
+        news = InputWriter(stored=stored, refused=withdrawn.refused).items(messages, anchor.start)
+        if news:  # else there is nothing to go on with
+            return body | {"previous_response_id": anchor.response_id, "input": news}
+    return body | {"input": InputWriter(stored=stored, refused=withdrawn.refused).items(messages)}
 
 
-def _instructions(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
+def split_instructions(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
     """The texts of the system messages with which a conversation begins, and the rest of it; later ones stay where they are."""
     begun = 0
     while begun < len(messages) and messages[begun].role == "system" and all(isinstance(part, TextPart) for part in messages[begun].parts):
