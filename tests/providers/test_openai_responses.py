@@ -121,6 +121,32 @@ def essence(item: JsonObject) -> str:
     return repr((item["type"], made if not isinstance(made, dict) else sorted(made.items())))
 
 
+class TestWhichItem:
+    """An event's item is found by its id, else by its place, while that item goes on."""
+
+    def test_a_place_that_is_used_again_is_another_item(self) -> None:
+        first = {"type": "message", "content": [{"type": "output_text", "text": "a"}]}
+        second = {"type": "response.output_text.done", "output_index": 0, "text": "b"}
+        assert read(text("a", item_id=None), done(first), second).result.message.content == "ab"
+
+    def test_an_id_that_is_new_is_another_item_where_no_place_says_otherwise(self) -> None:
+        pieces = [{"type": "response.function_call_arguments.delta", "item_id": name, "delta": "{}"} for name in ("a", "b")]
+        ends = [
+            done({"type": "function_call", "id": name, "call_id": f"c{name}", "name": "f", "arguments": "{}"}, place)
+            for place, name in enumerate("ab")
+        ]
+        assert read(*pieces, *ends).result.message.tool_calls == [ToolCall("ca", "f", {}), ToolCall("cb", "f", {})]
+
+    def test_one_that_is_done_twice_is_kept_once(self) -> None:
+        search = {"type": "web_search_call", "id": "w"}
+        assert read(done(search), done(search)).result.message.parts == (OpaquePart("openai-responses", search),)
+
+    def test_a_refusal_is_not_told_again_when_the_final_response_calls_its_item_otherwise(self) -> None:
+        whole = {"type": "message", "id": "other", "content": [{"type": "refusal", "refusal": "No"}]}
+        end = {"type": "response.completed", "response": {"status": "completed", "output": [{"type": "new", "id": "n"}, whole]}}
+        assert read({"type": "response.refusal.delta", "item_id": "m", "output_index": 0, "delta": "No"}, end).result.message.refusal == "No"
+
+
 class TestCitations:
     def test_positions_count_from_the_beginning_of_the_message(self) -> None:
         second = {"type": "response.content_part.added", "item_id": "m", "output_index": 0, "content_index": 1, "part": {"type": "output_text"}}

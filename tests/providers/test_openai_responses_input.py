@@ -233,6 +233,10 @@ class TestCalls:
         sent = items(calls("a", "a"), result("a", "first"), result("a", "second"), result("a", "too many"))
         assert [(item["call_id"], item.get("output")) for item in sent] == [("a", None), ("a_2", None), ("a", "first"), ("a_2", "second")]
 
+    def test_an_id_that_is_used_again_means_the_newer_call(self) -> None:
+        sent = items(calls("a"), calls("a"), result("a"))
+        assert [(item["call_id"], item.get("output")) for item in sent] == [("a", None), ("a", NO_RESULT), ("a_2", None), ("a_2", "r")]
+
 
 class TestWhatTheServerKnows:
     def test_only_what_is_new_is_sent_and_results_name_the_calls_as_they_were(self) -> None:
