@@ -122,6 +122,13 @@ class TestSystemMessages:
         assert sent["instructions"] == "a\n\nb"
         assert [item["role"] for item in sent["input"]] == ["user", "system"]
 
+    def test_where_there_is_nothing_else_they_are_the_input(self) -> None:
+        sent = body(Message("system", "a"), Message("system", "b"))
+        assert ("instructions" in sent, sent["input"]) == (
+            False,
+            [{"type": "message", "role": "system", "content": [{"type": "input_text", "text": "a\n\nb"}]}],
+        )
+
     def test_one_that_holds_more_than_text_stays_a_message(self) -> None:
         sent = body(Message("system", parts=[TextPart("a"), ImagePart(data=b"\x01")]))
         assert ("instructions" in sent, [part["type"] for part in sent["input"][0]["content"]]) == (False, ["input_text", "input_image"])

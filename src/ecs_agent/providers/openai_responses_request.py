@@ -87,7 +87,10 @@ def _conversation(request: ModelRequest, extra: Mapping[str, object], stored: bo
         news = InputWriter(stored=stored, refused=withdrawn.refused).items(messages, anchor.start)
         if news:  # else there is nothing to go on with
             return body | {"previous_response_id": anchor.response_id, "input": news}
-    return body | {"input": InputWriter(stored=stored, refused=withdrawn.refused).items(messages)}
+    items = InputWriter(stored=stored, refused=withdrawn.refused).items(messages)
+    if instructions and not items:  # servers answer an input, and instructions are none
+        return {"input": [{"type": "message", "role": "system", "content": [{"type": "input_text", "text": instructions}]}]}
+    return body | {"input": items}
 
 
 def split_instructions(messages: Sequence[Message]) -> tuple[str, Sequence[Message]]:
