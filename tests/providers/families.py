@@ -10,6 +10,7 @@ from typing import Any, Final
 from ecs_agent.providers.anthropic_messages import MessagesDecoder
 from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_responses import ResponsesDecoder
 from ecs_agent.streaming.decoder import StreamDecoder
 
 
@@ -49,7 +50,9 @@ def _chat_ends(_: str, found: Any) -> bool:
     return any(choice.get("index") in (0, None) and choice.get("finish_reason") not in (None, "", "null") for choice in found["choices"])
 
 
-CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
+def _responses_ends(kind: str, found: Any) -> bool:
+    ends = {f"response.{word}" for word in ("completed", "incomplete", "failed", "cancelled", "done")}
+    return found.get("type", kind) in ends or ("type" not in found and found.get("object") == "response")
 
 
 def _gemini_ends(_: str, found: Any) -> bool:
@@ -69,4 +72,7 @@ def _messages_ends(kind: str, found: Any) -> bool:
 
 ANTHROPIC: Final = Family("anthropic", MessagesDecoder, _messages_ends, b'"message_start"', names_events=True)
 
-FAMILIES: Final = {family.name: family for family in (ANTHROPIC, CHAT, GEMINI)}
+CHAT: Final = Family("openai-chat", ChatDecoder, _chat_ends, b'"chat.completion')
+RESPONSES: Final = Family("openai-responses", ResponsesDecoder, _responses_ends, b'"response.', names_events=True)
+
+FAMILIES: Final = {family.name: family for family in (ANTHROPIC, CHAT, GEMINI, RESPONSES)}

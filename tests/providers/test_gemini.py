@@ -196,7 +196,7 @@ def test_the_codec_writes_what_counts_the_tokens_of_a_request() -> None:
     codec = GeminiCodec()
     request = ModelRequest("gemini-2.5-flash", [Message("system", "Be kind."), *HI], options=RequestOptions(tools=[ToolSchema("f", "", {})]))
     assert codec.count_path(request) == "/models/gemini-2.5-flash:countTokens"
-    assert codec.encode_count(request) == {"generateContentRequest": {"model": "models/gemini-2.5-flash", **codec.encode(request)}}
+    assert codec.count_body(request) == {"generateContentRequest": {"model": "models/gemini-2.5-flash", **codec.encode(request)}}
 
 
 # Keys and addresses

@@ -27,11 +27,14 @@ def test_services_on_this_machine_and_no_others_need_no_key(preset: Preset) -> N
     assert preset.needs_key is not here
 
 
-def test_no_two_services_share_a_name_or_the_variable_of_a_key() -> None:
+def test_no_two_services_share_a_name_and_only_protocols_of_one_server_the_variable_of_a_key() -> None:
     names = [name for preset in PRESETS for name in (preset.name, *preset.aliases)]
-    variables = [name for preset in PRESETS for name in preset.key_names]
     assert len(names) == len(set(names))
-    assert len(variables) == len(set(variables))
+    servers: dict[str, set[str]] = {}
+    for preset in PRESETS:
+        for name in preset.key_names:
+            servers.setdefault(name, set()).add(preset.base_url)
+    assert [name for name, urls in servers.items() if len(urls) > 1] == []
 
 
 def test_a_key_that_does_not_say_whose_it_is_belongs_to_no_service() -> None:

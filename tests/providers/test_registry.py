@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.providers.messages_wire import messages_reply
 
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers import (
@@ -23,7 +22,7 @@ from ecs_agent.providers import (
     resolve_model,
 )
 from ecs_agent.providers.http import HTTPProvider
-from ecs_agent.testing import ScriptedTransport, chat_reply
+from ecs_agent.testing import ScriptedTransport
 from ecs_agent.testing.transport import ScriptedResponse
 from ecs_agent.types import Message
 
@@ -38,12 +37,12 @@ class Wire:
     """A transport that keeps the requests as they would leave."""
 
     def __init__(self) -> None:
-        self._servers = {"/messages": ScriptedTransport([messages_reply("Hello.")]), "/completions": ScriptedTransport([chat_reply("Hello.")])}
+        self._server = ScriptedTransport(["Hello."])  # told in the protocol of each request
         self.sent: list[TransportRequest] = []
 
     async def open(self, request: TransportRequest) -> ScriptedResponse:
         self.sent.append(request)
-        return await self._servers["/" + request.url.rpartition("/")[2]].open(request)
+        return await self._server.open(request)
 
     async def aclose(self) -> None:
         pass
@@ -77,7 +76,9 @@ def refused(model: str, **options: Any) -> str:
 # What a family appends to the base URL, and the header of its key.
 WIRES = {
     "anthropic": ("/v1/messages", "x-api-key", CANARY),
+    "gemini": ("/models/some-model:generateContent", "x-goog-api-key", CANARY),
     "openai-chat": ("/chat/completions", "authorization", f"Bearer {CANARY}"),
+    "openai-responses": ("/responses", "authorization", f"Bearer {CANARY}"),
 }
 
 
@@ -88,7 +89,7 @@ async def test_each_service_is_asked_at_its_url_with_its_key(preset: Preset) -> 
     path, header, value = WIRES[preset.family]
     assert request.url == (preset.base_url or OWN_URL) + path
     assert request.headers[header] == value
-    assert b'"some-model"' in request.body
+    assert "some-model" in request.url + request.body.decode()
 
 
 @pytest.mark.parametrize("preset", SERVICES, ids=lambda preset: preset.name)
@@ -121,7 +122,7 @@ def test_options_are_those_of_the_provider() -> None:
     [
         ("gpt-5", "'gpt-5' does not say whose model it is; write it as 'service/model'"),
         ("openai/", "write it as 'service/model'"),
-        ("opnai/gpt-5", "there is no service 'opnai'; did you mean 'openai'? known are openai, azure,"),
+        ("opnai/gpt-5", "there is no service 'opnai'; did you mean 'openai'? known are openai, openai-responses, azure,"),
         ("OpenAI/gpt-5", "did you mean 'openai'?"),
         ("xyzzyplugh/gpt-5", "there is no service 'xyzzyplugh'; known are openai,"),
         ("groq/any", "no API key for api.groq.com; set GROQ_API_KEY, or give api_key=…"),
@@ -145,7 +146,7 @@ async def test_the_key_is_the_argument_else_that_of_the_services_own_variable(mo
 
 @pytest.mark.parametrize("preset", SERVICES, ids=lambda preset: preset.name)
 async def test_no_service_gets_the_key_of_another(preset: Preset, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in {"LLM_API_KEY", *[name for other in PRESETS if other is not preset for name in other.key_names]}:
+    for name in {"LLM_API_KEY", *[name for other in PRESETS for name in other.key_names if name not in preset.key_names]}:
         monkeypatch.setenv(name, OTHERS)
     own = {} if preset.base_url else {"base_url": OWN_URL}
     if preset.needs_key:
@@ -159,16 +160,16 @@ async def test_a_key_of_the_environment_is_not_sent_to_another_server(preset: Pr
     for name in preset.key_names:
         monkeypatch.setenv(name, CANARY)
     if preset.needs_key:
-        sentence = refused(f"{preset.name}/m", base_url=URL_OF_ANOTHER)
+        sentence = refused(f"{preset.name}/some-model", base_url=URL_OF_ANOTHER)
         assert f"a key in {preset.key_names[0]} is meant for" in sentence
         assert "is not sent to proxy.example; give api_key=… with that base_url" in sentence
-        unknown = await sent_by(f"{preset.name}/m", base_url="http://127.0.0.1:9/v1")
+        unknown = await sent_by(f"{preset.name}/some-model", base_url="http://127.0.0.1:9/v1")
     else:
-        unknown = await sent_by(f"{preset.name}/m", base_url=URL_OF_ANOTHER)
+        unknown = await sent_by(f"{preset.name}/some-model", base_url=URL_OF_ANOTHER)
     path, header, value = WIRES[preset.family]
     assert header not in unknown.headers
     assert CANARY not in str(unknown.headers)
-    given = await sent_by(f"{preset.name}/m", base_url=URL_OF_ANOTHER, api_key=OTHERS)
+    given = await sent_by(f"{preset.name}/some-model", base_url=URL_OF_ANOTHER, api_key=OTHERS)
     assert (given.url, given.headers[header]) == (
         URL_OF_ANOTHER.removesuffix("/v1") + "/v1" + path.removeprefix("/v1"),
         value.replace(CANARY, OTHERS),

@@ -15,6 +15,7 @@ from ecs_agent.providers.local_embeddings import LocalEmbeddingProvider
 from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.openai_embeddings import OpenAIEmbeddingProvider
+from ecs_agent.providers.openai_responses_provider import OpenAIResponsesProvider
 from ecs_agent.providers.presets import PRESETS, Preset, capability_table
 from ecs_agent.providers.prices import Cost, Prices, PriceTier, cost_of, prices_of
 from ecs_agent.providers.protocol import LLMProvider, ModelOptions, ModelRequest, ProviderLike, RequestOptions
@@ -60,6 +61,7 @@ __all__ = [
     "ObjectStream",
     "OpenAIEmbeddingProvider",
     "OpenAIProvider",
+    "OpenAIResponsesProvider",
     "Piece",
     "Preset",
     "PriceTier",

@@ -7,22 +7,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 
 from ecs_agent.errors import BadRequestError, ConfigurationError, ProviderError
 from ecs_agent.providers.anthropic_messages import MessagesDecoder
 from ecs_agent.providers.anthropic_messages_request import Caching, Manner, count_body, encode_request
 from ecs_agent.providers.anthropic_models import claude_capabilities
+from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import Capabilities
-from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.openai import missing_id
+from ecs_agent.providers.http_count import CountingHTTPProvider
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
-from ecs_agent.streaming.json_edge import is_object
+from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject
 
 MAX_TOKENS: Final = 32_000
@@ -68,13 +68,21 @@ class AnthropicMessagesCodec:
         """
         return encode_request(request, self._learned.get(request.model, self._manner))
 
+    def count_path(self, request: ModelRequest) -> str:  # noqa: ARG002 - other protocols have the model in it
+        """Where requests are counted."""
+        return "/v1/messages/count_tokens"
+
     def count_body(self, request: ModelRequest) -> JsonObject:
-        """What is posted to `/v1/messages/count_tokens` to learn how many tokens a request has.
+        """What is posted there.
 
         Raises:
             UnsupportedFeatureError: as `encode`.
         """
         return count_body(self.encode(request))
+
+    def tokens_in(self, found: Any) -> int | None:
+        """The count in an answer."""
+        return whole_count(found.get("input_tokens")) if is_object(found) else None
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request."""
@@ -100,7 +108,7 @@ class AnthropicMessagesCodec:
         return True
 
 
-class AnthropicProvider(HTTPProvider):
+class AnthropicProvider(CountingHTTPProvider):
     """Asks Claude, or another server that speaks the Messages protocol, by posting to `{base_url}/v1/messages`.
 
     `ANTHROPIC_API_KEY`, or a key that is given, goes to `ANTHROPIC_BASE_URL`, or to Anthropic itself. Where none of these is there, `LLM_API_KEY`

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ecs_agent.streaming.json_edge import is_object, without_surrogates
+from ecs_agent.streaming.json_edge import is_object, whole_count, without_surrogates
 from ecs_agent.types import CitationPart, JsonObject, Usage
 
 SOURCE: Final = "anthropic"
@@ -25,18 +25,21 @@ class Tally:
             return
         details = found.get("output_tokens_details")
         told = {name: found.get(name) for name in _COUNTS} | {"thinking_tokens": details.get("thinking_tokens") if is_object(details) else None}
-        self._counts |= {name: count for name, value in told.items() if (count := _count(value)) is not None}
+        self._counts |= {name: count for name, value in told.items() if (count := whole_count(value)) is not None}
 
     def usage(self) -> Usage | None:
         """All of it; None when nothing was counted. What was read from the cache or written to it is part of the prompt."""
         if not any(name in self._counts for name in _COUNTS):
             return None
         prompt, completion = sum([self._counts.get(name, 0) for name in _COUNTS[:3]]), self._counts.get("output_tokens", 0)
-        return Usage(prompt, completion, prompt + completion, self._counts.get("cache_read_input_tokens"), self._counts.get("thinking_tokens"))
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15 else None
+        return Usage(
+            prompt,
+            completion,
+            prompt + completion,
+            self._counts.get("cache_read_input_tokens"),
+            self._counts.get("thinking_tokens"),
+            cache_write_tokens=self._counts.get("cache_creation_input_tokens"),
+        )
 
 
 def citation_of(found: JsonObject, start: int | None, end: int | None) -> CitationPart | None:

@@ -10,18 +10,19 @@ The API's rules:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from itertools import count, groupby
 from typing import Final, TypeAlias
 
 from ecs_agent.providers.anthropic_messages_parts import assistant_blocks, result_block, user_blocks
+from ecs_agent.providers.call_ids import sendable_id
 from ecs_agent.types import JsonObject, Message, ToolCall
 
 _Place: TypeAlias = tuple[int, int]
 """Of a call: the message's position, and the part's in it."""
 
-_NO_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
+LONGEST_ID: Final = 64
+"""So long at most are the ids of calls that we send; the API says only which characters it takes."""
 _THOUGHTS: Final = ("thinking", "redacted_thinking")
 _ASKED: Final = ("server_tool_use", "mcp_tool_use")
 SILENCE: Final = "…"
@@ -90,7 +91,7 @@ def _call_ids(messages: Sequence[Message]) -> list[dict[int, str]]:
 
 
 def _new_id(call_id: str, taken: set[str]) -> str:
-    base = _NO_ID.sub("_", call_id) or "call"
+    base = sendable_id(call_id, LONGEST_ID) or "call"
     made = next(made for number in count(1) if (made := base if number == 1 else f"{base}_{number}") not in taken)
     taken.add(made)
     return made

@@ -1,13 +1,25 @@
-"""Ids of tool calls that came from one server and go to another, which may refuse them for their length or their characters."""
+"""Ids of tool calls: of those that came without one, and of those that go to a server which would refuse theirs."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from typing import Final
 
+from ecs_agent.types import Message
+
+_OWN_ID: Final = re.compile(r"call_([0-9]{1,9})_[0-9]+")
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_-]")
 _DIGEST: Final = 8
+
+
+def missing_id(messages: Sequence[Message], slot: int) -> str:
+    """The id of a call that came without one: unique in the conversation, as its number is above those of the turns and of such ids in it."""
+    turns = sum(message.role == "assistant" for message in messages)
+    ids = [call.id for message in messages for call in message.tool_calls or ()]
+    taken = [int(found[1]) for call_id in ids if (found := _OWN_ID.fullmatch(call_id))]
+    return f"call_{max([turns, *taken]) + 1}_{slot}"
 
 
 def sendable_id(call_id: str, longest: int, *, any_character: bool = False) -> str:

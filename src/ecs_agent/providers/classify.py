@@ -59,7 +59,7 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
         (
             r"content.?filter", r"content.?policy", r"content management policy", r"responsibleaipolicy", r"data.?inspection",
             r"inappropriate content", r"sensitive.?content", r"moderation_blocked", r"new_sensitive", r"prompt_blocked", r"flagged (?:as|for)",
-            r"violat(?:es?|ing).{0,20}usage (?:guidelines|polic)", r"safety_check", r"敏感内容",
+            r"violat(?:es?|ing).{0,20}usage (?:guidelines|polic)", r"safety_check", r"policy_violation", r"bio_policy", r"敏感内容",
         ),
     ),
     (
@@ -88,7 +88,8 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
         BadRequestError,
         (
             r"invalid_request", r"request_too_large", r"tool_use_failed", r"bad_request", r"invalid_argument", r"not_found", r"model_not_found",
-            r"unsupported",
+            r"unsupported", r"invalid_prompt", r"invalid_(?:base64_)?image", r"image_(?:too|parse|file)_", r"empty_image", r"failed_to_download",
+            r"data_residency",
         ),
     ),
 )  # fmt: skip

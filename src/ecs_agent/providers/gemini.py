@@ -6,20 +6,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final, Unpack
+from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import BadRequestError, ProviderError
+from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.gemini_content_request import encode_request, model_name, model_path
-from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.openai import missing_id
+from ecs_agent.providers.http_count import CountingHTTPProvider
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
+from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")
@@ -58,9 +59,13 @@ class GeminiCodec:
         """Where the tokens of a request are counted."""
         return f"/{model_path(request.model)}:countTokens"
 
-    def encode_count(self, request: ModelRequest) -> JsonObject:
+    def count_body(self, request: ModelRequest) -> JsonObject:
         """The JSON that asks how many tokens a request has, with its system message and its tools."""
         return {"generateContentRequest": {"model": model_name(request.model), **self.encode(request)}}
+
+    def tokens_in(self, found: Any) -> int | None:
+        """The count in an answer."""
+        return whole_count(found.get("totalTokens")) if is_object(found) else None
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request."""
@@ -75,7 +80,7 @@ class GeminiCodec:
         return False
 
 
-class GeminiProvider(HTTPProvider):
+class GeminiProvider(CountingHTTPProvider):
     """Asks a server that speaks the Gemini protocol, by posting to `{base_url}/models/{model}:streamGenerateContent` or `:generateContent`.
 
     Args:

@@ -6,8 +6,8 @@ import binascii
 from base64 import b64decode
 from typing import Any
 
-from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
-from ecs_agent.types import JsonObject, TokenLogprob, Usage
+from ecs_agent.streaming.json_edge import is_list, is_object, whole_count, without_surrogates
+from ecs_agent.types import TokenLogprob, Usage
 
 
 def usage_of(found: Any) -> Usage | None:
@@ -18,11 +18,11 @@ def usage_of(found: Any) -> Usage | None:
     """
     if not is_object(found):
         return None
-    prompt, results = _count(found, "promptTokenCount"), _count(found, "toolUsePromptTokenCount")
-    said, thought = _count(found, "candidatesTokenCount"), _count(found, "thoughtsTokenCount")
+    prompt, results = whole_count(found.get("promptTokenCount")), whole_count(found.get("toolUsePromptTokenCount"))
+    said, thought = whole_count(found.get("candidatesTokenCount")), whole_count(found.get("thoughtsTokenCount"))
     if prompt is None and said is None and thought is None:
         return None
-    total = _count(found, "totalTokenCount")
+    total = whole_count(found.get("totalTokenCount"))
     asked = None if prompt is None else prompt + (results or 0)
     answered = None if said is None and thought is None else (said or 0) + (thought or 0)
     total = total if total is not None else (asked or 0) + (answered or 0)
@@ -30,14 +30,9 @@ def usage_of(found: Any) -> Usage | None:
         asked if asked is not None else max(0, total - (answered or 0)),
         answered if answered is not None else max(0, total - (asked or 0)),
         total,
-        _count(found, "cachedContentTokenCount"),
+        whole_count(found.get("cachedContentTokenCount")),
         thought,
     )
-
-
-def _count(usage: JsonObject, name: str) -> int | None:
-    value = usage.get(name)
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15 else None
 
 
 def logprobs_of(found: Any) -> tuple[TokenLogprob, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Unpack
+from typing import Final, Unpack
 
 from ecs_agent.errors import BadRequestError, ProviderError
+from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
@@ -16,11 +16,9 @@ from ecs_agent.providers.openai_chat_request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
-from ecs_agent.providers.settings import resolve
+from ecs_agent.providers.settings import Settings, resolve
 from ecs_agent.streaming.decoder import StreamDecoder
-from ecs_agent.types import JsonObject, Message
-
-_OWN_ID = re.compile(r"call_([0-9]{1,9})_[0-9]+")
+from ecs_agent.types import JsonObject
 
 
 class OpenAIChatCodec:
@@ -64,12 +62,29 @@ class OpenAIChatCodec:
         return False
 
 
-def missing_id(messages: Sequence[Message], slot: int) -> str:
-    """The id of a call that came without one: unique in the conversation, as its number is above those of the turns and of such ids in it."""
-    turns = sum(message.role == "assistant" for message in messages)
-    ids = [call.id for message in messages for call in message.tool_calls or ()]
-    taken = [int(found[1]) for call_id in ids if (found := _OWN_ID.fullmatch(call_id))]
-    return f"call_{max([turns, *taken]) + 1}_{slot}"
+OPENAI_KEYS: Final = ("OPENAI_API_KEY", "LLM_API_KEY")
+"""The variables that may hold the key for a server of OpenAI's protocols."""
+
+
+def openai_settings(
+    api_key: str | Secret | None, base_url: str | None, model: str | None, key_names: Sequence[str], client: SDKClient | None, *, allow_http: bool
+) -> Settings:
+    """Whom a provider of OpenAI's protocols asks, and with which key.
+
+    Raises:
+        ConfigurationError: as `resolve`.
+    """
+    return resolve(
+        api_key=api_key,
+        base_url=base_url,
+        model=model,
+        key_names=key_names,
+        url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
+        default_url="https://api.openai.com/v1",
+        allow_http=allow_http,
+        needs_key=bool(key_names),
+        client=client,
+    )
 
 
 class OpenAIProvider(HTTPProvider):
@@ -100,18 +115,8 @@ class OpenAIProvider(HTTPProvider):
         name: str = "openai",
         capabilities: Capabilities = ASSUMED,
         client: SDKClient | None = None,
-        key_names: Sequence[str] = ("OPENAI_API_KEY", "LLM_API_KEY"),
+        key_names: Sequence[str] = OPENAI_KEYS,
         **http: Unpack[HTTPOptions],
     ) -> None:
-        settings = resolve(
-            api_key=api_key,
-            base_url=base_url,
-            model=model,
-            key_names=key_names,
-            url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
-            default_url="https://api.openai.com/v1",
-            allow_http=http.get("allow_http", False),
-            needs_key=bool(key_names),
-            client=client,
-        )
+        settings = openai_settings(api_key, base_url, model, key_names, client, allow_http=http.get("allow_http", False))
         super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)

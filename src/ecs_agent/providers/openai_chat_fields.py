@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, whole_count
 from ecs_agent.types import JsonObject, TokenLogprob, Usage
 
 
@@ -16,7 +16,7 @@ def usage_of(found: Any) -> Usage | None:
     prompt, completion = _named(usage, "prompt_tokens", "input_tokens"), _named(usage, "completion_tokens", "output_tokens")
     if prompt is None and completion is None:
         return None
-    total = _count(usage.get("total_tokens"))
+    total = whole_count(usage.get("total_tokens"))
     total = total if total is not None else (prompt or 0) + (completion or 0)
     return Usage(
         prompt if prompt is not None else max(0, total - (completion or 0)),
@@ -29,19 +29,15 @@ def usage_of(found: Any) -> Usage | None:
 
 
 def _named(usage: JsonObject, *names: str) -> int | None:
-    return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
+    return next((count for name in names if (count := whole_count(usage.get(name))) is not None), None)
 
 
 def _first_count(usage: JsonObject, group: str, *names: str) -> int | None:
     """A count that stands in a group of its own or, at some servers, beside the others."""
     details = usage.get(group)
     places = [details, usage] if is_object(details) else [usage]
-    counts = (_count(place.get(name)) for place in places for name in names)
+    counts = (whole_count(place.get(name)) for place in places for name in names)
     return next((count for count in counts if count is not None), None)
-
-
-def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15 else None
 
 
 def texts_of(content: Any) -> tuple[str, str]:

@@ -60,7 +60,7 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     for name in _AS_THEY_ARE:
         value = options.get(name)
         if value is not None:
-            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = _option(name, value)
+            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(name, value)
     tools, choice = options.get("tools"), options.get("tool_choice")
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
@@ -73,7 +73,12 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     return {**body, **(options.get("extra_body") or {})}
 
 
-def _option(name: str, value: object) -> object:
+def plain_option(name: str, value: object) -> object:
+    """The value of an option that is sent as it is.
+
+    Raises:
+        ValueError: it is no finite number.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name} is {value}; give a finite number")
     return dict(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
@@ -115,12 +120,16 @@ def _message(message: Message) -> JsonObject:
 
 
 def _call(call: ToolCall) -> JsonObject:
-    if call.arguments_error is not None:  # servers that read them refuse what is no JSON object; what is wrong with it, the call's result says
-        arguments = json.dumps({"invalid_arguments": call.raw_arguments}, ensure_ascii=False)
-    else:
-        arguments = call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
+    function = {"name": call.name, "arguments": call_arguments(call)}
     call_id = sendable_id(call.id, LONGEST_ID, any_character=True)
-    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": arguments}, **((call.opaque or {}).get(SOURCE) or {})}
+    return {"id": call_id, "type": "function", "function": function, **((call.opaque or {}).get(SOURCE) or {})}
+
+
+def call_arguments(call: ToolCall) -> str:
+    """A call's arguments as JSON; those that could not be read go back as an object that says so."""
+    if call.arguments_error is not None:  # servers that read them refuse what is no JSON object; what is wrong with it, the call's result says
+        return json.dumps({"invalid_arguments": call.raw_arguments}, ensure_ascii=False)
+    return call.raw_arguments if call.raw_arguments is not None else json.dumps(call.arguments, ensure_ascii=False)
 
 
 def _content(message: Message) -> Any:
@@ -135,17 +144,18 @@ def _content(message: Message) -> Any:
 def _part(part: Part) -> JsonObject:
     match part:
         case ImagePart(url=url, data=data, media_type=kind, detail=detail):
-            image = {"url": url if data is None else _data_url(kind, data)}
+            image = {"url": url if data is None else data_url(kind, data)}
             return {"type": "image_url", "image_url": {**image, "detail": detail} if detail else image}
         case AudioPart(data=data, format=kind):
             return {"type": "input_audio", "input_audio": {"data": b64encode(data).decode(), "format": kind}}
         case FilePart(file_id=str(file_id)):
             return {"type": "file", "file": {"file_id": file_id}}
         case FilePart(data=data, filename=name, media_type=kind):
-            return {"type": "file", "file": {"filename": name or "file", "file_data": _data_url(kind, data or b"")}}
+            return {"type": "file", "file": {"filename": name or "file", "file_data": data_url(kind, data or b"")}}
         case _:
             return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
 
 
-def _data_url(kind: str, data: bytes) -> str:
+def data_url(kind: str, data: bytes) -> str:
+    """Bytes of a media type as a URL."""
     return f"data:{kind};base64,{b64encode(data).decode()}"

@@ -1,8 +1,8 @@
 """The services that are known by name: where they are, which variable holds their key, what their protocol takes.
 
-This is data, each row from the service's own documentation. Structured output is only claimed where all models of a service have it, images where
-some take them; `capabilities=…` says it of one model. None is said to go on behind an assistant's last message (prefill): services that do want to
-be told so in a field of their own, or it depends on the model.
+This is data, from documentation as far as it was found. What a service can do is said with caution, for all of its models: structured output where
+all have it, images where some take them; `capabilities=…` says it of one model. None is said to go on behind an assistant's last message (prefill):
+services that do want to be told so in a field of their own, or it depends on the model.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.settings import is_loopback
 
-Family: TypeAlias = Literal["anthropic", "openai-chat", "local"]
+Family: TypeAlias = Literal["anthropic", "gemini", "openai-chat", "openai-responses", "local"]
 """Which protocol a service speaks; "local" is a model in a process of our own."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _TEXT_ONLY: Final = Capabilities(structured_output=False, images=False)
 _WITH_IMAGES: Final = Capabilities(structured_output=False)
+_OPEN_SCHEMAS: Final = Capabilities(strict_schemas=False)
 _WITH_SCHEMA: Final = Capabilities(images=False)
 
 
@@ -83,6 +84,13 @@ PRESETS: Final[tuple[Preset, ...]] = (
         url_names=("OPENAI_BASE_URL",),
     ),
     Preset(
+        "openai-responses",
+        "openai-responses",
+        base_url="https://api.openai.com/v1",
+        key_names=("OPENAI_API_KEY",),
+        url_names=("OPENAI_BASE_URL",),
+    ),
+    Preset(
         "azure",  # the v1 API, which takes keys as OpenAI does: https://RESOURCE.openai.azure.com/openai/v1
         key_names=("AZURE_OPENAI_API_KEY",),
     ),
@@ -104,6 +112,14 @@ PRESETS: Final[tuple[Preset, ...]] = (
     ),
     Preset("deepseek", base_url="https://api.deepseek.com", key_names=("DEEPSEEK_API_KEY",), capabilities=_TEXT_ONLY),
     Preset("fireworks", base_url="https://api.fireworks.ai/inference/v1", key_names=("FIREWORKS_API_KEY",)),
+    Preset(
+        "gemini",
+        "gemini",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        key_names=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        url_names=("GEMINI_BASE_URL",),
+        aliases=("google",),
+    ),
     Preset("groq", base_url="https://api.groq.com/openai/v1", key_names=("GROQ_API_KEY",), capabilities=_WITH_IMAGES),
     Preset("huggingface", base_url="https://router.huggingface.co/v1", key_names=("HF_TOKEN",), capabilities=_WITH_IMAGES),
     Preset("mistral", base_url="https://api.mistral.ai/v1", key_names=("MISTRAL_API_KEY",)),
@@ -127,11 +143,11 @@ PRESETS: Final[tuple[Preset, ...]] = (
     ),
     Preset("xai", base_url="https://api.x.ai/v1", key_names=("XAI_API_KEY",), aliases=("x-ai",)),
     Preset("zai", base_url="https://api.z.ai/api/paas/v4", key_names=("ZAI_API_KEY",), capabilities=_WITH_IMAGES, aliases=("z-ai",)),
-    Preset("llamacpp", base_url="http://localhost:8080/v1", needs_key=False, aliases=("llama.cpp", "llama-cpp")),
-    Preset("lmstudio", base_url="http://localhost:1234/v1", needs_key=False, aliases=("lm-studio",)),
-    Preset("ollama", base_url="http://localhost:11434/v1", needs_key=False),
-    Preset("vllm", base_url="http://localhost:8000/v1", key_names=("VLLM_API_KEY",), needs_key=False),
-    Preset("local", "local", needs_key=False, capabilities=Capabilities(images=False)),
+    Preset("llamacpp", base_url="http://localhost:8080/v1", needs_key=False, capabilities=_OPEN_SCHEMAS, aliases=("llama.cpp", "llama-cpp")),
+    Preset("lmstudio", base_url="http://localhost:1234/v1", needs_key=False, capabilities=_OPEN_SCHEMAS, aliases=("lm-studio",)),
+    Preset("ollama", base_url="http://localhost:11434/v1", needs_key=False, capabilities=_OPEN_SCHEMAS),
+    Preset("vllm", base_url="http://localhost:8000/v1", key_names=("VLLM_API_KEY",), needs_key=False, capabilities=_OPEN_SCHEMAS),
+    Preset("local", "local", needs_key=False, capabilities=Capabilities(images=False, strict_schemas=False)),
 )
 """All of them. "local" is the embedded model, or any GGUF file behind its slash."""
 

@@ -16,10 +16,12 @@ from urllib.parse import urlsplit
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.anthropic import AnthropicProvider
 from ecs_agent.providers.capabilities import Capabilities
+from ecs_agent.providers.gemini import GeminiProvider
 from ecs_agent.providers.http import HTTPProvider
 from ecs_agent.providers.http_client import HTTPOptions
 from ecs_agent.providers.local import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
+from ecs_agent.providers.openai_responses_provider import OpenAIResponsesProvider
 from ecs_agent.providers.presets import PRESETS, Family, Preset, split_model
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import Settings, is_loopback, resolve
@@ -43,9 +45,19 @@ def _anthropic(found: Settings, options: ModelSettings) -> HTTPProvider:
     return AnthropicProvider(found.key, found.base_url, found.model, key_names=(), **options)
 
 
+def _openai_responses(found: Settings, options: ModelSettings) -> HTTPProvider:
+    return OpenAIResponsesProvider(found.key, found.base_url, found.model, key_names=(), **options)
+
+
+def _gemini(found: Settings, options: ModelSettings) -> HTTPProvider:
+    return GeminiProvider(found.key, found.base_url, found.model, key_names=(), **options)
+
+
 _MAKERS: Final[Mapping[Family, Callable[[Settings, ModelSettings], HTTPProvider]]] = {
     "anthropic": _anthropic,
+    "gemini": _gemini,
     "openai-chat": _openai_chat,
+    "openai-responses": _openai_responses,
 }
 """Who speaks the protocol of a family. A maker gets the key and the URL, and looks for none itself."""
 

@@ -1,4 +1,4 @@
-"""Where JSON of unknown shape enters or leaves: its reading, two questions that type checkers can follow, and text that no encoding can carry."""
+"""Where JSON of unknown shape enters or leaves: its reading, questions that type checkers can follow, counts, and text that no encoding can carry."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ def is_object(value: Any) -> TypeGuard[JsonObject]:
 def is_list(value: Any) -> TypeGuard[list[Any]]:
     """Whether a JSON value is an array."""
     return isinstance(value, list)
+
+
+def whole_count(value: Any) -> int | None:
+    """A JSON value as the count of something; None if it is none. Some servers write counts as 12.0."""
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15 else None
 
 
 def without_surrogates(value: Any) -> Any:

@@ -307,7 +307,8 @@ def _said(result: object, limits: ToolLimits) -> tuple[str, tuple[ImagePart, ...
     Raises:
         ToolError: the pictures are too large.
     """
-    parts: Sequence[object] = cast("Sequence[object]", result) if isinstance(result, list | tuple) else (result,)
+    given: object = result  # which is looked at as a list here, and as anything below
+    parts = cast("Sequence[object]", given) if isinstance(given, list | tuple) else (given,)
     images = tuple([part for part in parts if isinstance(part, ImagePart)])
     if not images or not all(isinstance(part, str | TextPart | ImagePart) for part in parts):
         return _text(result), ()
