@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks import results
 from benchmarks.agents import agents, journal
+from benchmarks.codecs import codecs
 from benchmarks.collector import collector
 from benchmarks.contestants import OTHERS, OURS, Contestant
 from benchmarks.importing import importing
@@ -20,7 +21,7 @@ from benchmarks.streams import many_streams, memory, one_stream, paced_streams, 
 COMPARED: dict[str, Callable[[Sequence[Contestant]], list[Row]]] = {
     group.__name__: group for group in (importing, one_stream, packets, many_streams, paced_streams, memory, agents)
 }
-OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (ticks, queries, idle, collector, saving, journal)}
+OWN: dict[str, Callable[[], list[Row]]] = {group.__name__: group for group in (codecs, ticks, queries, idle, collector, saving, journal)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,6 +18,7 @@ from benchmarks.agents import deltas, fairness, journal, runs, waiting
 from benchmarks.agents import memory as memory_of_agents
 from benchmarks.asking import each
 from benchmarks.budgets import BUDGETS
+from benchmarks.codecs import CODECS, codecs
 from benchmarks.collector import pauses
 from benchmarks.contestants import (
     AGENT,
@@ -55,6 +56,14 @@ from ecs_agent import Entity, World, system
 pytestmark = pytest.mark.no_cover  # figures of the program, not of the tracer
 
 # What is measured
+
+
+def test_every_codec_delivers_all_deltas_and_is_compared_with_the_chat_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.codecs.DELTAS", 200)
+    monkeypatch.setattr("benchmarks.codecs.ROUNDS", 1)
+    rows = codecs()
+    assert [row.who for row in rows] == [*CODECS, *CODECS]
+    assert [row.ratio for row in rows if row.who == "openai-chat"] == [1.0, 1.0]
 
 
 def test_one_stream_is_delivered_to_every_contestant() -> None:
