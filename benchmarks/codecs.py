@@ -65,8 +65,8 @@ def codecs() -> list[Row]:
             for name, (make, _write) in CODECS.items():
                 spent[name].append(_decode(make(), bodies[name]))
         medians = {name: statistics.median(values) / DELTAS * 1e6 for name, values in spent.items()}
-        name = f"codec, {events} {'events' if events > 1 else 'event'} a read"
-        rows += [Row(name, value, "µs CPU/delta", value / medians["openai-chat"], who) for who, value in medians.items()]
+        load = f"{events} {'events' if events > 1 else 'event'} a read"
+        rows += [Row(f"codec of {name}, {load}", value, "µs CPU/delta", value / medians["openai-chat"]) for name, value in medians.items()]
     return rows
 
 

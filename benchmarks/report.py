@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 PICTURE = ROOT / "docs" / "benchmarks.svg"
 COMPARED = ("one_stream", "packets", "many_streams", "paced_streams", "memory")
 OWN = ("ticks", "queries", "idle", "collector", "journal")
-KNOWN = (*COMPARED, "agents", "saving", *OWN, "importing")
+KNOWN = (*COMPARED, "codecs", "agents", "saving", *OWN, "importing")
 """What is shown; results may hold groups that are no longer measured."""
 
 HOW = """## How it was measured
@@ -119,9 +119,9 @@ def page(found: Results) -> str:
     everything = [row for group in KNOWN for row in found.rows.get(group, ())]
     agents, saving = found.rows.get("agents", []), found.rows.get("saving", [])
     peers = [peer for peer in OTHERS if any(row.who == peer.name for row in everything)]
-    imports = found.rows.get("importing", [])
+    codecs, imports = found.rows.get("codecs", []), found.rows.get("importing", [])
     sections = [head, _budgets(everything), _floors(compared), *([_beside(compared, imports, peers)] if peers else [])]
-    sections += [*([_agents(agents)] if agents else []), *([_saving(saving)] if saving else []), _own(found)]
+    sections += [*([_codecs(codecs)] if codecs else []), *([_agents(agents)] if agents else []), *([_saving(saving)] if saving else []), _own(found)]
     hows = [HOW, *([HOW_AGENTS] if agents else []), *([HOW_SAVING] if saving or found.rows.get("journal") else [])]
     return "\n".join([*sections, *hows, AGAIN, _versions(found)])
 
@@ -198,6 +198,12 @@ def _saving(rows: Sequence[Row]) -> str:
         for name, unit in _named(rows)
     ]
     return _section("## Saved worlds\n\nIn a file, for this package alone.", ("what", PROVIDER.name, MSGSPEC.name, "ratio"), lines)
+
+
+def _codecs(rows: Sequence[Row]) -> str:
+    lines = [f"| {row.name} | {figure(row.value or 0.0)} {row.unit} | {row.ratio or 0.0:.2f} × |" for row in rows]
+    told = "What a text delta costs each wire protocol's codec: the same words in its own events, decoded from memory. The budget is twice the chat codec."
+    return _section(f"## Codecs\n\n{told}", ("codec", "measured", "of the chat codec"), lines)
 
 
 def _own(found: Results) -> str:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.providers.messages_wire import JSON, assert_valid
 
 from ecs_agent.providers.anthropic_messages_turns import SILENCE, may_think, system_of, turns_of, without_thoughts
+from ecs_agent.providers.call_ids import sendable_id
 from ecs_agent.types import CitationPart, ImagePart, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCall
 
 USER = Message("user", "?")
@@ -96,11 +97,11 @@ def test_one_message_object_that_stands_twice_is_two_messages() -> None:
 @pytest.mark.parametrize(
     ("ids", "sent"),
     [
-        (["call:1/x"], ["call_1_x"]),
+        (["call:1/x"], [sendable_id("call:1/x", 64)]),
         ([""], ["call"]),
         (["a", "a", "a"], ["a", "a_2", "a_3"]),
-        (["a.b", "a_b"], ["a_b", "a_b_2"]),
-        (["ü"], ["_"]),
+        (["a.b", "a_b"], [sendable_id("a.b", 64), "a_b"]),
+        (["ü"], [sendable_id("ü", 64)]),
     ],
 )
 def test_ids_that_the_api_refuses_are_rewritten_for_call_and_result_alike(ids: list[str], sent: list[str]) -> None:
