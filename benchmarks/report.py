@@ -201,8 +201,8 @@ def _saving(rows: Sequence[Row]) -> str:
 
 
 def _codecs(rows: Sequence[Row]) -> str:
-    lines = [f"| {row.name} | {figure(row.value or 0.0)} {row.unit} | {row.ratio or 0.0:.2f} × |" for row in rows]
-    told = "What a text delta costs each wire protocol's codec: the same words in its own events, decoded from memory. The budget is twice the chat codec."
+    lines = [f"| {row.name} | {figure(row.value or 0.0)} {row.unit} | {row.ratio or 0.0:.2f} times |" for row in rows]
+    told = "What a text delta costs the codec of each wire protocol: the same words in its own events, decoded from memory. The budget is twice chat."
     return _section(f"## Codecs\n\n{told}", ("codec", "measured", "of the chat codec"), lines)
 
 
