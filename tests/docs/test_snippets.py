@@ -30,7 +30,7 @@ FENCE = re.compile(r"(?:^<!-- needs: (?P<needs>\w+) -->\n)?^```(?P<language>\w*)
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(?:#([^)\s]*))?\)")
 MADE = re.compile(r"^([a-z-]+):", re.MULTILINE)
 # The blocks that do not run everywhere, by what they need. A new one is a decision, not an accident.
-NEEDS = {"openai": 1, "weights": 2}
+NEEDS = {"openai": 1, "weights": 3}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from ecs_agent import providers
 from ecs_agent.providers import (
     AnthropicProvider,
     CachedProvider,
@@ -26,6 +27,7 @@ from ecs_agent.providers import (
 )
 from ecs_agent.providers.protocol import ProviderLike
 from ecs_agent.testing import BEHAVIOURS, CANARY, BrokenLawError, Law, ScriptedTransport, Subject, assert_provider_contract, run
+from ecs_agent.testing.wires import WIRES
 
 HTTP: dict[str, Any] = {"read_timeout": 5.0, "max_streams": 1, "pool_timeout": 1.0}  # so that a place that leaks is a timeout
 
@@ -63,6 +65,13 @@ WRAPPERS: dict[str, Callable[[Any], ProviderLike]] = {
     "RecordingProvider": lambda provider: RecordingProvider(provider, Cassette()),
 }
 
+EXCEPTED = {
+    "FakeProvider": "it has no server; what needs none is held against it below",
+    "LocalProvider": "its server is a process of its own that cannot be scripted; what reads and writes is the chat codec, as in OpenAIProvider",
+    "ReplayProvider": "it answers as it was recorded, and tests/providers/test_replay.py compares",
+}
+"""Who is not held against the contract, and why."""
+
 BESIDE_A_WRAPPER = {"CachedProvider": {"errors at every phase", "chaos"}}
 """What a wrapper is there to change: the same request gets the same answer, whatever its server would do the second time."""
 
@@ -81,6 +90,20 @@ def test_so_does_whoever_stands_before_one(wrapper: str, beneath: str, behaviour
         return
     subject = PROVIDERS[beneath]
     run(lambda: BEHAVIOURS[behaviour](Subject(lambda transport: WRAPPERS[wrapper](subject.make(transport)), subject.wire)))
+
+
+def exported() -> set[str]:
+    """Every class at the front door that can be asked; another name for one counts as that one, a protocol as none."""
+    classes = [value for name in providers.__all__ if isinstance(value := getattr(providers, name), type)]
+    return {each.__name__ for each in classes if hasattr(each, "complete") and not getattr(each, "_is_protocol", False)}
+
+
+def test_a_provider_that_is_not_in_the_table_is_not_listed() -> None:
+    assert exported() == {*PROVIDERS, *WRAPPERS, *EXCEPTED}
+
+
+def test_every_wire_family_has_its_provider_in_the_table() -> None:
+    assert sorted(subject.wire for subject in PROVIDERS.values()) == sorted(WIRES)
 
 
 SAID_BY_A_SCRIPT = [
