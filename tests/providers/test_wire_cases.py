@@ -25,6 +25,7 @@ from tests.providers.wire import (
     shared_cases,
     splits,
     written,
+    written_cases,
 )
 
 from ecs_agent.errors import MalformedResponseError, ProviderError, ServerError, StreamInterruptedError
@@ -33,6 +34,7 @@ from ecs_agent.streaming import SSEDecoder
 
 SHARED_CASES = shared_cases(*FAMILIES.values())
 OWN_CASES = own_cases(*FAMILIES.values())
+WRITTEN_CASES = written_cases(*FAMILIES.values())
 BODIES = recorded_cases()
 HTTP_ERRORS: list[dict[str, Any]] = json.loads((OWN / "http_errors.json").read_text("utf-8"))
 EVENT_STREAMS: list[dict[str, Any]] = json.loads((OWN / "sse.json").read_text("utf-8"))
@@ -60,6 +62,10 @@ class TestWhatComesOut:
     @pytest.mark.parametrize("case", named(OWN_CASES))
     def test_a_case_of_our_own_gives_what_it_must(self, case: Case) -> None:
         check_own(run_case(case, case.pieces), case.expect)
+
+    @pytest.mark.parametrize("case", named(WRITTEN_CASES))
+    def test_a_case_in_the_shared_form_gives_what_it_must(self, case: Case) -> None:
+        check(run_case(case, case.pieces), case.expect, case.end)
 
     @pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in HTTP_ERRORS])
     def test_an_http_error_is_told_apart(self, case: dict[str, Any]) -> None:
@@ -95,7 +101,7 @@ class TestSplits:
         expected = run_case(case, case.pieces).facts
         assert all(run_case(case, split).facts == expected for split in splits(case.pieces))
 
-    @pytest.mark.parametrize("case", streamed(OWN_CASES))
+    @pytest.mark.parametrize("case", streamed(OWN_CASES + WRITTEN_CASES))
     def test_a_case_of_our_own(self, case: Case) -> None:
         expected = run_case(case, case.pieces).facts
         assert all(run_case(case, split).facts == expected for split in splits(case.pieces))
@@ -129,7 +135,7 @@ def test_events_of_all_kinds_in_one_read_are_what_they_are_one_by_one(seed: int)
 class TestWritings:
     """The same JSON written in another way is the same answer."""
 
-    @pytest.mark.parametrize("case", streamed([case for case in OWN_CASES + SHARED_CASES if len(case.body) < 100_000]))
+    @pytest.mark.parametrize("case", streamed([case for case in OWN_CASES + WRITTEN_CASES + SHARED_CASES if len(case.body) < 100_000]))
     def test_a_case(self, case: Case) -> None:
         expected = run_case(case, case.pieces).facts
         *blocks, last = case.body.split(b"\n\n")
@@ -181,7 +187,7 @@ class TestCuts:
         cut_everywhere(case, end, most=3000, late="text_any" in case.expect)
 
     @ends
-    @pytest.mark.parametrize("case", streamed(OWN_CASES))
+    @pytest.mark.parametrize("case", streamed(OWN_CASES + WRITTEN_CASES))
     def test_a_case_of_our_own(self, case: Case, end: str) -> None:
         cut_everywhere(case, end, most=3000, late=case.expect.get("late", False))
 
@@ -235,7 +241,7 @@ def is_an_error_with_the_partial(cut: Outcome, whole: Outcome) -> None:
 @cache
 def terminal(body: bytes, content_type: str, family: Family) -> bool:
     """Whether a body says that the answer is over, by a reading that shares nothing with the decoder but the rules."""
-    if "json" in content_type or body.lstrip()[:1] == b"{":
+    if "json" in content_type or body.lstrip().startswith((b"{", b"[")):
         return True  # a whole body speaks for itself: cut, it is no JSON
     lines = body.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n\n")
     return any(family.says_the_end(field_of(block, "event"), field_of(block, "data")) for block in lines)

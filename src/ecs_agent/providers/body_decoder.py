@@ -281,13 +281,14 @@ class BodyDecoder(ABC):
             self._in_text = False  # the half that waits comes before what comes next
 
     def _finished(self, word: str) -> None:
-        """The server says why the answer ended, in its own word. Its first word counts."""
+        """The server says why the answer ended, in its own word. Its first word counts, but some say "stop" with every chunk until they say more."""
         self._seen = True
         words = finish_words(word)
+        finish: FinishReason | None = next((FINISH[reading] for reading in words if reading in FINISH), None)
         if any(reading in FINISH_ERRORS for reading in words):
             self._fail(ServerError(f"the server gave the answer up with {word!r}; asking again may help"))
-        elif self.phase is DecoderPhase.OPEN:
-            self._finish = next((FINISH[reading] for reading in words if reading in FINISH), None)
+        elif self.phase is DecoderPhase.OPEN or (self.phase is DecoderPhase.TAIL and self._finish == "stop" and finish != "stop"):
+            self._finish = finish
             self._raw_finish = word
             self.phase = DecoderPhase.TAIL
             self._in_text = False

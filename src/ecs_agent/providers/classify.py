@@ -38,11 +38,12 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
         ContextLengthError,
         (
             r"context.?length", r"exceed_context", r"context.?window.{0,20}exceed", r"exceed.{0,40}context.?window", r"context size",
-            r"maximum context", r"prompt is too long", r"too many tokens", r"input is too long", r"reduce the length", r"max_model_len",
-            r"string_above_max_length", r"exceeds? context limit",
+            r"maximum context", r"prompt is too long", r"too many tokens(?!, please wait)", r"input is too long", r"reduce the length",
+            r"max_model_len", r"string_above_max_length", r"exceeds? context limit",
             r"maximum number of tokens", r"maximum prompt length", r"maximum model length", r"token count .{0,20}exceeds", r"token limit: ",
             r"tokens\) is too large to process",  # llama.cpp, of a text to embed
             r"tokens_limit_reached", r"range of input length", r"exceeds? max.{0,8}length", r"max_new_tokens. must be",
+            r"input token count .{0,60}only supports up to",
         ),
     ),
     (
@@ -51,7 +52,8 @@ _ROWS: Final[tuple[tuple[Leaf, tuple[str, ...]], ...]] = (
             r"insufficient[ _.]?(?:user[ _]|account[ _])?(?:quota|balance|credits?|funds)", r"balance.{0,20}(?:insufficient|not enough|too low)",
             r"not.enough.(?:balance|credits?)", r"exceeded.{0,6}current.quota", r"billing_(?:hard_limit|not_active)", r"payment.required",
             r"out of credits", r"credit balance", r"used all available credits", r"spending limit", r"budget.{0,12}exceeded", r"arrearage",
-            r"\boverdue\b", r"billing_error", r"spend_limit", r"余额不足", r"欠费",
+            r"\boverdue\b", r"billing_error", r"spend_limit", r"reached your specified.{0,20}usage limit", r"余额不足",
+            r"欠费",
         ),
     ),
     (
@@ -178,14 +180,17 @@ def _read(found: Any, text: str) -> tuple[Any, str]:
 
 def error_object(found: Any) -> Any:
     """The error inside a JSON value, None if it holds none."""
-    if is_list(found):
-        return next((inner for item in found[:8] if is_object(item) and (inner := error_object(item)) is not None), None)
+    if is_list(found):  # an error behind chunks is the end of an answer, whose beginning counts
+        return error_object(found[0]) if found and is_object(found[0]) else None
     if not is_object(found):
         return None
     error = found.get("error")
     if error:
         said_beside = error is True or any(found.get(name) for name in _CODES)
-        return found if said_beside and not (is_object(error) or is_list(error)) else error
+        if is_object(error):  # with the status that stands beside it, where it has none of its own
+            beside = _number(found.get("status"))
+            return error if beside is None or not 400 <= beside < 600 else {"status": beside, **error}
+        return found if said_beside and not is_list(error) else error
     base = found.get("base_resp")
     if is_object(base) and _number(base.get("status_code")) not in (0, None):
         return found
@@ -342,9 +347,14 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+_DATA: Final = re.compile(r"^data:(.*)", re.MULTILINE)
+
+
 def _json(text: str) -> Any:
+    """The JSON value that a body is, or that its first event holds if it is an event stream; None if it is neither."""
+    event = _DATA.search(text)
     try:
-        return json.loads(text)
+        return json.loads(event[1] if event is not None else text)
     except (ValueError, RecursionError):
         return None
 

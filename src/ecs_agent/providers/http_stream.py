@@ -24,7 +24,8 @@ class TimeLimits:
     """Limits of one answer in seconds; None means no limit.
 
     `read` is the silence between bytes while we wait for them, `first_delta` the time until the first text, reasoning or tool call, `total` the
-    whole answer, `tail` the wait for usage after the finish.
+    whole answer, `tail` the wait for usage after the finish, or after
+    text behind it.
     """
 
     read: float | None = 120.0
@@ -163,13 +164,12 @@ class HTTPDeltaSource:
         in_tail = self._decoder.phase is DecoderPhase.TAIL
         deltas = self._decoder.feed(data)
         spent = self._loop.time() - since
-        if in_tail:
-            self._tail_left = _minus(self._tail_left, spent)
+        says_more = _say_something(deltas)
+        if in_tail:  # some servers write a finish into every chunk: while text comes, the end is yet to come
+            self._tail_left = self._limits.tail if says_more else _minus(self._tail_left, spent)
         else:
             self._first_left = _minus(self._first_left, spent)
-        self._seen_content = self._seen_content or any(
-            d.content or d.reasoning or d.refusal or d.tool_fragments or d.parts or d.final for d in deltas
-        )
+        self._seen_content = self._seen_content or says_more
         return deltas
 
     def _lost(self, lost: StreamInterruptedError) -> list[StreamDelta]:
@@ -240,6 +240,10 @@ class HTTPDeltaSource:
             self._timer = None
         self._release()
         return True
+
+
+def _say_something(deltas: Sequence[StreamDelta]) -> bool:
+    return any(d.content or d.reasoning or d.refusal or d.tool_fragments or d.parts or d.final for d in deltas)
 
 
 def check_seconds(name: str, value: object) -> None:
