@@ -24,8 +24,7 @@ class TimeLimits:
     """Limits of one answer in seconds; None means no limit.
 
     `read` is the silence between bytes while we wait for them, `first_delta` the time until the first text, reasoning or tool call, `total` the
-    whole answer, `tail` the wait for usage after the finish, or after
-    text behind it.
+    whole answer, `tail` the wait for usage after the finish, or after text behind it.
     """
 
     read: float | None = 120.0
