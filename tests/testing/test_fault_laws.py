@@ -56,7 +56,11 @@ async def test_dozens_of_plans_end_as_they_must_over_real_sockets() -> None:
 @pytest.mark.parametrize("wire", OTHERS)
 def test_hundreds_of_plans_end_as_they_must_in_every_protocol(wire: WireFamily, block: int) -> None:
     plans = [FaultPlan.random(seed) for seed in range(100 * block, 100 * (block + 1))]
-    run(lambda: assert_fault_laws(lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, over="memory", wire=wire))
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, over="memory", wire=wire
+        )
+    )
 
 
 @pytest.mark.parametrize("wire", OTHERS)
@@ -82,7 +86,11 @@ def test_an_answer_of_any_protocol_that_is_cut_at_any_byte_is_never_a_success(wi
 @pytest.mark.parametrize("kind", list(ErrorKind))
 def test_every_kind_of_error_is_told_in_every_protocol(wire: WireFamily, kind: ErrorKind) -> None:
     plans = [FaultPlan(refuse=kind), FaultPlan(fail_after=3, fail_with=kind), FaultPlan(fail_after=0, fail_with=kind)]
-    run(lambda: assert_fault_laws(lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, answer=CALLS, over="memory", wire=wire))
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, answer=CALLS, over="memory", wire=wire
+        )
+    )
 
 
 def test_thoughts_of_two_items_are_two_texts() -> None:
@@ -90,7 +98,11 @@ def test_thoughts_of_two_items_are_two_texts() -> None:
     make = OTHERS["openai-responses"]
     run(
         lambda: assert_fault_laws(
-            lambda transport: make("http://127.0.0.1/v1", transport=transport, **STRICT), [FaultPlan()], answer=answer, over="memory", wire="openai-responses"
+            lambda transport: make("http://127.0.0.1/v1", transport=transport, **STRICT),
+            [FaultPlan()],
+            answer=answer,
+            over="memory",
+            wire="openai-responses",
         )
     )
 

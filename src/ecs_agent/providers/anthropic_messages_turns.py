@@ -92,9 +92,14 @@ def _call_ids(messages: Sequence[Message]) -> list[dict[int, str]]:
 
 def _new_id(call_id: str, taken: set[str]) -> str:
     base = sendable_id(call_id, LONGEST_ID) or "call"
-    made = next(made for number in count(1) if (made := base if number == 1 else f"{base}_{number}") not in taken)
+    made = next(made for number in count(1) if (made := _numbered(base, number)) not in taken)
     taken.add(made)
     return made
+
+
+def _numbered(base: str, number: int) -> str:
+    ending = "" if number == 1 else f"_{number}"
+    return f"{base[: LONGEST_ID - len(ending)]}{ending}"
 
 
 def _orphan(message: Message) -> JsonObject:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ecs_agent.errors import BadRequestError, ProviderError
 from ecs_agent.providers.call_ids import missing_id
-from ecs_agent.providers.capabilities import ASSUMED, Capabilities
+from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.gemini_content_request import encode_request, model_name, model_path
 from ecs_agent.providers.http_client import HTTPOptions
@@ -22,6 +22,9 @@ from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject
+
+GEMINI_CAPABILITIES: Final = Capabilities(strict_schemas=False)
+"""What every model of the protocol can do: its schemas may be open."""
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")
 _BEHIND: Final = re.compile(r"(/v[0-9]+(?:(?:alpha|beta)[0-9]*)?)/(?:models(?:/[^/]*)?|openai)$")
@@ -106,7 +109,7 @@ class GeminiProvider(CountingHTTPProvider):
         model: str | None = None,
         *,
         name: str = "gemini",
-        capabilities: Capabilities = ASSUMED,
+        capabilities: Capabilities = GEMINI_CAPABILITIES,
         include_thoughts: bool | None = None,
         key_names: Sequence[str] = ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         **http: Unpack[HTTPOptions],

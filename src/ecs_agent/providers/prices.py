@@ -29,6 +29,7 @@ _PRICED_AS: Final = {
     "openai": "openai",
     "openai-responses": "openai",
     "anthropic": "anthropic",
+    "claude": "anthropic",
     "gemini": "google",
     "google": "google",
     "cerebras": "cerebras",
