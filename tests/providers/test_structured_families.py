@@ -127,7 +127,7 @@ async def test_an_object_arrives_as_json_and_is_repaired(wire: WireFamily, wrapp
     stream = stream_object(WRAPPERS[wrapper](PROVIDERS[wire](transport)), HI, City, mode="json", repairs=1)
     partials = [city async for city in stream]
     assert (partials[-1], stream.attempt) == (FOUND, 2)
-    assert [city.name for city in partials[:3]] == [None, "Oslo", "Oslo"]
+    assert [city.name for city in partials[:2]] == [None, "Oslo"]
     assert len(partials) > 4
     assert is_closed(schema_in(wire, transport.requests[1].body))
     all_requests_are_valid(wire, transport)
