@@ -50,6 +50,8 @@ def _chat(body: JsonObject) -> Iterator[str]:
                 yield f"message {at} answers the call {call_id!r}, which is not open"
             else:
                 open_calls.remove(call_id)
+            if any(part.get("type") != "text" for part in _objects(message.get("content"))):
+                yield f"message {at}, a result, has a part that is no text"
             continue
         if open_calls:
             yield f"message {at} comes while the calls {open_calls} have no result"
