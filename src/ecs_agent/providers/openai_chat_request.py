@@ -98,7 +98,7 @@ def _tool(tool: ToolSchema) -> JsonObject:
 
 
 def _messages(messages: Sequence[Message]) -> Iterator[JsonObject]:
-    """The messages. A result is text and nothing else to most servers, OpenAI's among them: what a tool showed follows behind all results of its turn."""
+    """The messages. To most servers, OpenAI's among them, a result is text and nothing else: what tools showed stands behind all of a turn's."""
     shown: list[JsonObject] = []
     for message in messages:
         if message.role != "tool" and shown:
