@@ -169,6 +169,7 @@ def test_what_tools_show_stands_in_a_users_message_behind_all_results_of_their_t
         assert sent[4] == {"role": "user", "content": behind}
         assert len(sent) == 5 + len(rest)
         assert request_problems("openai-chat", {"messages": sent}) == []
-    assert request_problems("openai-chat", {"messages": [*sent[:1], {**sent[1], "content": behind}, *sent[2:]]}) == [
+    wrong = messages(*turn)
+    assert request_problems("openai-chat", {"messages": [*wrong[:1], {**wrong[1], "content": behind}, *wrong[2:]]}) == [
         "message 1, a result, has a part that is no text"
     ]

@@ -224,7 +224,7 @@ def test_the_closed_schema_is_what_openai_is_sent() -> None:
     async def main() -> None:
         for wire in ("openai-chat", "openai-responses"):
             transport = ScriptedTransport([OSLO])
-            await PROVIDERS[wire](transport).complete(HI, response_format=City)  # type: ignore[index]
-            assert schema_in(wire, transport.requests[0].body) == CLOSED["schema"]  # type: ignore[arg-type]
+            await PROVIDERS[wire](transport).complete(HI, response_format=City)
+            assert schema_in(wire, transport.requests[0].body) == CLOSED["schema"]
 
     run(main)
