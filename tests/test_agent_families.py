@@ -123,10 +123,10 @@ async def test_a_conversation_in_a_file_goes_on_in_another_life(wire: WireFamily
     assert SEAL[wire] in json.dumps(sent(wire, after, 0))
 
 
-def cut_off(wire: WireFamily, path: Path, policy: StreamPolicy, model: str) -> tuple[ScriptedTransport, list[Message]]:
+def cut_off(wire: WireFamily, path: Path, policy: StreamPolicy, model: str, goes_on: str = "was a cat.") -> tuple[ScriptedTransport, list[Message]]:
     """An agent whose process ends when it has said some words of its second answer; how its next life goes."""
     before = ScriptedTransport([calling(wire), ["Once upon a time there ", 100.0, "was a cat."]])
-    after = ScriptedTransport(["was a cat."])
+    after = ScriptedTransport([goes_on])
     made: dict[str, Any] = {"read_timeout": None}
 
     async def first() -> None:
@@ -169,7 +169,7 @@ def test_an_answer_that_a_crash_cut_goes_on_as_its_policy_says(wire: WireFamily,
 
 def test_a_claude_that_can_goes_on_behind_its_own_words(tmp_path: Path) -> None:
     (tmp_path / "life").mkdir()
-    after, messages = cut_off("anthropic", tmp_path / "life" / "world.db", StreamPolicy(on_restore="continue"), "claude-sonnet-4-5")
+    after, messages = cut_off("anthropic", tmp_path / "life" / "world.db", StreamPolicy(on_restore="continue"), "claude-sonnet-4-5", " was a cat.")
     assert sent("anthropic", after, 0)[-1] == {"role": "assistant", "content": [{"type": "text", "text": "Once upon a time there"}]}
     assert messages[-1].content == "Once upon a time there was a cat."
     assert_taken("anthropic", after)
