@@ -282,3 +282,14 @@ async def test_what_a_service_refuses_is_one_line(
     assert (done.code, done.out, done.err.count("\n")) == (1, out, 1)
     assert words in done.err
     assert CANARY not in done.err
+
+
+@pytest.mark.parametrize(("model", "service", "path"), SERVICES)
+async def test_an_address_that_is_none_is_told_by_its_variable(
+    model: str, service: str, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{service}_BASE_URL", "nonsense")
+    monkeypatch.setenv(f"{service}_API_KEY", CANARY)
+    done = await run_here(capsys, "run", "Hi", "--model", model)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {service}_BASE_URL 'nonsense' is no URL; it looks like https://api.example.com/v1")

@@ -322,7 +322,7 @@ async def test_who_goes_on_does_not_repeat_the_blanks_that_the_api_does_not_take
     messages = [*HI, Message("assistant", said)]
     transport = ScriptedTransport([goes_on], by="character")
     provider = AnthropicProvider(CANARY, transport.base_url, "claude-sonnet-4-5", transport=transport)
-    found = await provider.complete(messages, stream=stream)
+    found: Any = await provider.complete(messages, stream=stream)
     if stream:
         _ = [delta async for delta in found]
         found = found.result()

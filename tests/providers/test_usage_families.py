@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
@@ -59,7 +60,7 @@ TOLD: Final[dict[WireFamily, tuple[str, dict[str, Any]]]] = {
 }
 """One and the same usage, in the words of each API: 1,000 tokens asked, 600 of them read from a cache and 100 written, 300 said, 200 of them thought."""
 
-PROVIDERS: Final = {
+PROVIDERS: Final[dict[WireFamily, Callable[[ScriptedTransport], Any]]] = {
     "openai-chat": lambda transport: OpenAIProvider("k", transport.base_url, "m", transport=transport),
     "openai-responses": lambda transport: OpenAIResponsesProvider("k", transport.base_url, "m", transport=transport),
     "anthropic": lambda transport: AnthropicProvider("k", transport.base_url, "claude-opus-5", transport=transport),
@@ -107,7 +108,7 @@ async def test_what_anthropic_tells_at_the_beginning_and_at_the_end_is_not_summe
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_scripted_server_of_anthropics_tells_what_was_written_to_the_cache(stream: bool) -> None:
     told = Usage(1000, 300, 1300, cached_tokens=600, cache_write_tokens=100)
-    found = await PROVIDERS["anthropic"](ScriptedTransport([["Hello.", told]])).complete(HI, stream=stream)
+    found: Any = await PROVIDERS["anthropic"](ScriptedTransport([["Hello.", told]])).complete(HI, stream=stream)
     if stream:
         _ = [delta async for delta in found]
         found = found.result()
