@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tests.providers.messages_wire import JSON, assert_valid
 
 from ecs_agent.providers.anthropic_messages_turns import SILENCE, may_think, system_of, turns_of, without_thoughts
+from ecs_agent.providers.call_ids import sendable_id
 from ecs_agent.types import CitationPart, ImagePart, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCall
 
 USER = Message("user", "?")
@@ -96,11 +97,11 @@ def test_one_message_object_that_stands_twice_is_two_messages() -> None:
 @pytest.mark.parametrize(
     ("ids", "sent"),
     [
-        (["call:1/x"], ["call_1_x_31391c7f"]),
+        (["call:1/x"], [sendable_id("call:1/x", 64)]),
         ([""], ["call"]),
         (["a", "a", "a"], ["a", "a_2", "a_3"]),
-        (["a.b", "a_b"], ["a_b_2e7336dc", "a_b"]),
-        (["x" * 64] * 2, ["x" * 64, "x" * 62 + "_2"]),
+        (["a.b", "a_b"], [sendable_id("a.b", 64), "a_b"]),
+        (["ü"], [sendable_id("ü", 64)]),
     ],
 )
 def test_ids_that_the_api_refuses_are_rewritten_for_call_and_result_alike(ids: list[str], sent: list[str]) -> None:
@@ -201,3 +202,9 @@ MESSAGES = st.one_of(
 @given(st.lists(MESSAGES, max_size=8))
 def test_whatever_a_conversation_was_its_turns_are_valid(history: list[Message]) -> None:
     assert_valid(turns_of(history))
+
+
+def test_a_long_id_that_is_used_again_stays_as_long_as_it_may_be() -> None:
+    history = [USER, calling("x" * 64), ok("x" * 64), calling("x" * 64), ok("x" * 64)]
+    ids = [turn["content"][0]["id"] for turn in turns_of(history) if turn["role"] == "assistant"]
+    assert ids == ["x" * 64, "x" * 62 + "_2"]
