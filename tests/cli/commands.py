@@ -20,7 +20,9 @@ from ecs_agent.cli.__main__ import main
 PATIENCE = 20.0
 """Seconds after which a test gives up; nothing here takes one."""
 
-CHOICES = re.compile(r"(OPENAI|LLM)_|NO_COLOR|FORCE_COLOR|TTY_|COLUMNS|ECS_AGENT_DEBUG|PYTHONUNBUFFERED|.*_proxy", re.IGNORECASE)
+CHOICES = re.compile(
+    r"(OPENAI|LLM|ANTHROPIC|GEMINI|GOOGLE)_|NO_COLOR|FORCE_COLOR|TTY_|COLUMNS|ECS_AGENT_DEBUG|PYTHONUNBUFFERED|.*_proxy", re.IGNORECASE
+)
 """The variables by which a user chooses a model, a key, colours or how output is buffered."""
 
 STYLES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x01|\x02")

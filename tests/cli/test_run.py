@@ -9,10 +9,12 @@ import re
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.commands import CHOICES, PATIENCE, environment, finish, run_command, run_here, start
 
+from ecs_agent.errors import AuthenticationError, RateLimitError, StreamInterruptedError
 from ecs_agent.testing import LoopbackServer, Reply, chat_reply, chunk, error_reply
 from ecs_agent.types import ToolCall
 
@@ -238,3 +240,56 @@ async def test_a_reader_that_leaves_ends_the_answer_at_once() -> None:
 async def test_the_fake_model_needs_nothing() -> None:
     done = await run_command("run", "Hello.", "--model", "fake")
     assert (done.code, done.out) == (0, "I am no model, I repeat. You said: Hello.\n")
+
+
+SERVICES = [
+    ("anthropic/claude-opus-5", "ANTHROPIC", "/v1/messages"),
+    ("claude/claude-opus-5", "ANTHROPIC", "/v1/messages"),
+    ("gemini/gemini-3-flash", "GEMINI", "/v1/models/gemini-3-flash:streamGenerateContent?alt=sse"),
+    ("openai-responses/gpt-5", "OPENAI", "/v1/responses"),
+]
+
+
+@pytest.mark.parametrize(("model", "service", "path"), SERVICES)
+async def test_a_service_is_asked_in_its_own_protocol(
+    model: str, service: str, path: str, tools: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LoopbackServer([[ADD], "Five."]) as server:
+        monkeypatch.setenv(f"{service}_BASE_URL", server.base_url)
+        monkeypatch.setenv(f"{service}_API_KEY", CANARY)
+        done = await run_here(capsys, "run", "Add.", "--quiet", "--tools", tools, "--model", model)
+    assert (done.code, done.out, done.err) == (0, "Five.\n", "")
+    assert [request.path for request in server.requests] == [path] * 2
+    assert CANARY in f"{server.requests[0].headers}"
+
+
+@pytest.mark.parametrize(
+    ("answer", "out", "words"),
+    [
+        (AuthenticationError(f"wrong key: {CANARY}"), "", "did not accept the API key"),
+        (RateLimitError("slow down", retry_after=99.0), "", "asks to wait 99 s"),
+        (["half ", StreamInterruptedError("lost")], "half \n", "lost in the middle of the answer"),
+    ],
+)
+@pytest.mark.parametrize(("model", "service", "path"), SERVICES)
+async def test_what_a_service_refuses_is_one_line(
+    model: str, service: str, path: str, answer: Any, out: str, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with LoopbackServer([answer]) as server:
+        monkeypatch.setenv(f"{service}_BASE_URL", server.base_url)
+        monkeypatch.setenv(f"{service}_API_KEY", CANARY)
+        done = await run_here(capsys, "run", "Hi", "--model", model)
+    assert (done.code, done.out, done.err.count("\n")) == (1, out, 1)
+    assert words in done.err
+    assert CANARY not in done.err
+
+
+@pytest.mark.parametrize(("model", "service", "path"), SERVICES)
+async def test_an_address_that_is_none_is_told_by_its_variable(
+    model: str, service: str, path: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"{service}_BASE_URL", "nonsense")
+    monkeypatch.setenv(f"{service}_API_KEY", CANARY)
+    done = await run_here(capsys, "run", "Hi", "--model", model)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"error: {service}_BASE_URL 'nonsense' is no URL; it looks like https://api.example.com/v1")

@@ -21,7 +21,9 @@ from ecs_agent.components import ConversationComponent, ErrorComponent, LLMCompo
 from ecs_agent.core import World
 from ecs_agent.errors import ConfigurationError, EcsAgentError, ProviderConnectionError, ProviderError, StreamInterruptedError
 from ecs_agent.logging import configure_logging
-from ecs_agent.providers import OpenAIProvider, RetryProvider, Secret, TransportRequest
+from ecs_agent.providers import AnthropicProvider, GeminiProvider, OpenAIProvider, OpenAIResponsesProvider, RetryProvider, Secret, TransportRequest
+from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers.http_count import CountingHTTPProvider
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import open_world
 from ecs_agent.testing import chunk
@@ -147,6 +149,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "OPENAI_BASE_URL",
         "LLM_BASE_URL",
         "LLM_MODEL",
+        "ANTHROPIC_AUTH_TOKEN",
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "http_proxy",
@@ -163,7 +166,7 @@ def answers(body: bytes) -> Callable[[Conversation], None]:
     return answer
 
 
-async def failure_of(provider: OpenAIProvider | RetryProvider, stream: bool, **options: Any) -> ProviderError:
+async def failure_of(provider: HTTPProvider | RetryProvider, stream: bool, **options: Any) -> ProviderError:
     """How a request fails; the error keeps its traceback."""
     with pytest.raises(ProviderError) as caught:
         answer = await provider.complete(HI, stream=stream, **options)
@@ -180,6 +183,61 @@ async def test_a_key_that_the_server_says_back_is_not_said_again(case: str, stre
         assert f"Bearer {key}" in server.conversations[0].head  # it was sent, so it could be said
         watch.assert_absent(key, error=everything_said_by(error), provider=provider, partial=error.partial, request_id=error.request_id)
     assert all(len(str(each)) <= QUOTED + SENTENCE for each in chain(error) if isinstance(each, EcsAgentError))
+
+
+OTHERS: dict[str, Callable[[str, str], CountingHTTPProvider]] = {
+    "Bearer ": lambda key, url: OpenAIResponsesProvider(key, url, "m"),
+    "x-api-key: ": lambda key, url: AnthropicProvider(key, url, "claude-test"),
+    "authorization: Bearer ": lambda key, url: AnthropicProvider(base_url=url, model="claude-test", auth_token=key),
+    "x-goog-api-key: ": lambda key, url: GeminiProvider(key, url, "gemini-3-flash"),
+}
+"""The providers of the other protocols, by what stands before the key in their requests."""
+
+
+def said_back_in_their_words(key: str) -> dict[str, bytes]:
+    """The errors of each protocol in mid-answer, behind a beginning of its own."""
+    stream = "text/event-stream"
+    begun = 'data: {"type": "response.output_text.delta", "delta": "so far"}\n\n'
+    told = f'"code": "{key}", "message": "wrong key {key}", "status": "{key}", "type": "{key}"'
+    thought = 'data: {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "so far"}}\n\n'
+    return {
+        "an error event of responses": http(200, stream, f'{begun}data: {{"type": "error", "code": "{key}", "message": "wrong key {key}"}}\n\n'),
+        "a failed response": http(
+            200, stream, f'{begun}data: {{"type": "response.failed", "response": {{"status": "failed", "error": {{{told}}}}}}}\n\n'
+        ),
+        "an error event of messages": http(200, stream, f'{thought}event: error\ndata: {{"type": "error", "error": {{{told}}}}}\n\n'),
+        "an error of Google's": http(
+            200, stream, f'data: {{"candidates": []}}\n\ndata: {{"error": {{{told}, "details": [{{"reason": "{key}"}}]}}}}\n\n'
+        ),
+        "a list of errors": http(400, "application/json", f'[{{"error": {{{told}}}}}]'),
+    }
+
+
+@pytest.mark.parametrize("case", [*CASES, *said_back_in_their_words("")])
+@pytest.mark.parametrize("before", OTHERS)
+async def test_nor_in_the_other_protocols(before: str, case: str, key: str, watch: Watch) -> None:
+    said = (said_back(key) | said_back_in_their_words(key))[case]
+    async with SocketServer(answers(said)) as server, OTHERS[before](key, server.base_url) as provider:
+        with pytest.raises(ProviderError) as caught:
+            answer = await provider.complete(HI, stream=True)
+            async for _ in answer:
+                pass
+        assert f"{before.lower()}{key}" in server.conversations[0].head.lower()
+        error = caught.value
+        watch.assert_absent(key, error=everything_said_by(error), provider=provider, partial=error.partial, request_id=error.request_id)
+        assert "?" not in server.conversations[0].head.splitlines()[0].replace("?alt=sse", "")  # no key in the address
+
+
+@pytest.mark.parametrize(
+    "case", ["401", "429 in headers", "500 as text", "200 with an error", "200 with a page", "200 with other JSON", "a wrong status"]
+)
+@pytest.mark.parametrize("before", OTHERS)
+async def test_nor_where_tokens_are_counted(before: str, case: str, key: str, watch: Watch) -> None:
+    async with SocketServer(answers(said_back(key)[case])) as server, OTHERS[before](key, server.base_url) as provider:
+        with pytest.raises(ProviderError) as caught:
+            await provider.count_tokens(HI)
+        assert f"{before.lower()}{key}" in server.conversations[0].head.lower()
+        watch.assert_absent(key, error=everything_said_by(caught.value), provider=provider, request_id=caught.value.request_id)
 
 
 @pytest.mark.parametrize("case", ["401", "429 in headers", "an error in the stream", "an event that is not JSON", "a wrong status", "a wrong chunk"])

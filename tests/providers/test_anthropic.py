@@ -303,3 +303,28 @@ async def test_a_recording_holds_no_key_and_plays_again(tmp_path: Any) -> None:
     assert CANARY not in path.read_text("utf-8")
     async with AnthropicProvider("another-key", "https://a.example", "m", transport=ReplayTransport(path)) as provider:
         assert (await provider.complete(HI)).message.content == "Hello"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("said", "goes_on", "rest"),
+    [
+        ("Once ", " upon a time", "upon a time"),
+        ("Once ", "upon a time", "upon a time"),
+        ("Once ", "\n\nUpon", "\n\nUpon"),
+        ("Once\n\n", "\nUpon", "Upon"),
+        ("Once\n\n", "\n\n\nUpon", "\nUpon"),
+        ("Once", " upon", " upon"),
+        ("Once ", " ", ""),
+    ],
+)
+async def test_who_goes_on_does_not_repeat_the_blanks_that_the_api_does_not_take_at_the_end(said: str, goes_on: str, rest: str, stream: bool) -> None:
+    messages = [*HI, Message("assistant", said)]
+    transport = ScriptedTransport([goes_on], by="character")
+    provider = AnthropicProvider(CANARY, transport.base_url, "claude-sonnet-4-5", transport=transport)
+    found: Any = await provider.complete(messages, stream=stream)
+    if stream:
+        _ = [delta async for delta in found]
+        found = found.result()
+    assert transport.requests[0].body["messages"][-1]["content"][0]["text"] == "Once"
+    assert found.message.content == rest

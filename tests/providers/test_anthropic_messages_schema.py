@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.anthropic_messages_schema import accepted_schema
 
 
@@ -28,3 +29,8 @@ from ecs_agent.providers.anthropic_messages_schema import accepted_schema
 def test_objects_are_closed_and_refused_limits_are_said_in_words(schema: Any, sent: Any) -> None:
     assert accepted_schema(schema) == sent
     assert accepted_schema(sent) == sent
+
+
+def test_free_keys_are_refused_as_a_closed_object_would_lose_them() -> None:
+    with pytest.raises(UnsupportedFeatureError, match="no objects with free keys"):
+        accepted_schema({"type": "object", "properties": {"tags": {"type": "object", "additionalProperties": {"type": "integer"}}}})

@@ -202,3 +202,9 @@ MESSAGES = st.one_of(
 @given(st.lists(MESSAGES, max_size=8))
 def test_whatever_a_conversation_was_its_turns_are_valid(history: list[Message]) -> None:
     assert_valid(turns_of(history))
+
+
+def test_a_long_id_that_is_used_again_stays_as_long_as_it_may_be() -> None:
+    history = [USER, calling("x" * 64), ok("x" * 64), calling("x" * 64), ok("x" * 64)]
+    ids = [turn["content"][0]["id"] for turn in turns_of(history) if turn["role"] == "assistant"]
+    assert ids == ["x" * 64, "x" * 62 + "_2"]

@@ -368,3 +368,16 @@ def test_its_streams_keep_the_laws() -> None:
         await assert_stream_laws(FallbackProvider([fake("a", *failing), FakeProvider(answers)], cooldown=0), deterministic=True)
 
     run(main)
+
+
+async def test_leaving_it_closes_all() -> None:
+    closed: list[str] = []
+
+    class Closing(FakeProvider):
+        async def aclose(self) -> None:
+            closed.append(self.name)
+
+    async with FallbackProvider([Closing(["a"], name="one"), Closing(["b"], name="two")]) as provider:
+        assert (await provider.complete([Message("user", "Hi")])).message.content == "a"
+        assert closed == []
+    assert closed == ["one", "two"]

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from ecs_agent.providers.openai_chat_request import encode_request
+from ecs_agent.providers.openai_chat_request import SHOWN_BELOW, encode_request
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
+from ecs_agent.testing import request_problems
 from ecs_agent.types import (
     AudioPart,
     FilePart,
@@ -145,3 +146,30 @@ def test_a_choice_of_tools(choice: str, sent: Any) -> None:
 def test_usage_is_asked_for_in_streams(usage: bool, options: Any) -> None:
     sent = encode_request(ModelRequest("m", [], stream=True), include_usage=usage)
     assert (sent["stream"], sent.get("stream_options")) == (True, options)
+
+
+def test_what_tools_show_stands_in_a_users_message_behind_all_results_of_their_turn() -> None:
+    """OpenAI: "Image URLs are only allowed for messages with role 'user'"."""
+    calls = Message("assistant", tool_calls=[ToolCall("a", "draw"), ToolCall("b", "add"), ToolCall("c", "draw")])
+    drawn, added = (
+        Message("tool", [TextPart("A cat."), ImagePart(url="https://x.example/a.png")], tool_call_id="a"),
+        Message("tool", "3", tool_call_id="b"),
+    )
+    alone = Message("tool", [ImagePart(url="https://x.example/c.png")], tool_call_id="c")
+    behind = [
+        {"type": "text", "text": "(The result of the call a:)"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+        {"type": "text", "text": "(The result of the call c:)"},
+        {"type": "image_url", "image_url": {"url": "https://x.example/c.png"}},
+    ]
+    turn = [calls, drawn, added, alone]
+    for rest in ([], [Message("user", "Well?")], [Message("assistant", "Two cats.")]):
+        sent = messages(*turn, *rest)
+        assert [message["content"] for message in sent[1:4]] == ["A cat.", "3", SHOWN_BELOW]
+        assert sent[4] == {"role": "user", "content": behind}
+        assert len(sent) == 5 + len(rest)
+        assert request_problems("openai-chat", {"messages": sent}) == []
+    wrong = messages(*turn)
+    assert request_problems("openai-chat", {"messages": [*wrong[:1], {**wrong[1], "content": behind}, *wrong[2:]]}) == [
+        "message 1, a result, has a part that is no text"
+    ]

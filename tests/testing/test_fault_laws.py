@@ -9,11 +9,11 @@ import pytest
 from tests.testing import liars
 
 from ecs_agent.errors import ErrorKind
-from ecs_agent.providers import OpenAIProvider, RetryProvider
+from ecs_agent.providers import AnthropicProvider, GeminiProvider, OpenAIProvider, OpenAIResponsesProvider, RetryProvider
 from ecs_agent.providers.script import Step
 from ecs_agent.providers.transport import Transport
-from ecs_agent.testing import BrokenLawError, FaultPlan, Law, assert_fault_laws, run, scripted_reply
-from ecs_agent.types import ToolCall, Usage
+from ecs_agent.testing import BrokenLawError, FaultPlan, Law, WireFamily, assert_fault_laws, run, scripted_reply
+from ecs_agent.types import ReasoningPart, ToolCall, Usage
 
 CALLS: list[Step] = ["Let me see what there is. ", ToolCall("c1", "look_up", {"a": 1}), ToolCall("c2", "look_up", {"b": 2}), Usage(1, 2, 3)]
 
@@ -27,6 +27,19 @@ def over_sockets(url: str) -> OpenAIProvider:
     return OpenAIProvider("k", url, "m", read_timeout=0.5, tail_timeout=0.2)
 
 
+STRICT: dict[str, Any] = {"read_timeout": 5.0, "max_streams": 1, "pool_timeout": 1.0}
+SHORT: dict[str, Any] = {"read_timeout": 0.5, "tail_timeout": 0.2}
+
+OTHERS: dict[WireFamily, Callable[..., Any]] = {
+    "openai-responses": lambda url, **http: OpenAIResponsesProvider("k", url, "m", **http),
+    "anthropic": lambda url, **http: AnthropicProvider("k", url, "claude-test", **http),
+    "gemini": lambda url, **http: GeminiProvider("k", url, "gemini-3-flash", **http),
+}
+"""The providers of the other protocols, by the address of a server that speaks theirs."""
+
+THOUGHTS: list[Step] = [ReasoningPart("Hm. Two of them."), *CALLS]
+
+
 @pytest.mark.no_cover  # dozens cover what thousands run
 @pytest.mark.parametrize("block", range(10))
 def test_a_thousand_plans_end_as_they_must(block: int) -> None:
@@ -36,6 +49,62 @@ def test_a_thousand_plans_end_as_they_must(block: int) -> None:
 
 async def test_dozens_of_plans_end_as_they_must_over_real_sockets() -> None:
     await assert_fault_laws(over_sockets, [FaultPlan.random(seed) for seed in range(36)])
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("block", range(3))
+@pytest.mark.parametrize("wire", OTHERS)
+def test_hundreds_of_plans_end_as_they_must_in_every_protocol(wire: WireFamily, block: int) -> None:
+    plans = [FaultPlan.random(seed) for seed in range(100 * block, 100 * (block + 1))]
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, over="memory", wire=wire
+        )
+    )
+
+
+@pytest.mark.parametrize("wire", OTHERS)
+async def test_dozens_of_plans_end_as_they_must_over_real_sockets_in_every_protocol(wire: WireFamily) -> None:
+    await assert_fault_laws(lambda url: OTHERS[wire](url, **SHORT), [FaultPlan.random(seed) for seed in range(24)], wire=wire)
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("wire", OTHERS)
+@pytest.mark.parametrize(("end", "step"), [("eof", 1), ("reset", 7), ("stall", 7)])
+def test_an_answer_of_any_protocol_that_is_cut_at_any_byte_is_never_a_success(wire: WireFamily, end: Any, step: int) -> None:
+    length = sum(len(piece) for piece in scripted_reply(THOUGHTS, FaultPlan(by="chunk"), wire=wire).pieces if isinstance(piece, bytes))
+    plans = [FaultPlan(cut_at_byte=at, end=end, by="chunk") for at in range(0, length + 1, step)]
+    make = OTHERS[wire]
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: make("http://127.0.0.1/v1", transport=transport, **STRICT), plans, answer=THOUGHTS, over="memory", wire=wire
+        )
+    )
+
+
+@pytest.mark.parametrize("wire", OTHERS)
+@pytest.mark.parametrize("kind", list(ErrorKind))
+def test_every_kind_of_error_is_told_in_every_protocol(wire: WireFamily, kind: ErrorKind) -> None:
+    plans = [FaultPlan(refuse=kind), FaultPlan(fail_after=3, fail_with=kind), FaultPlan(fail_after=0, fail_with=kind)]
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: OTHERS[wire]("http://127.0.0.1/v1", transport=transport, **STRICT), plans, answer=CALLS, over="memory", wire=wire
+        )
+    )
+
+
+def test_thoughts_of_two_items_are_two_texts() -> None:
+    answer: list[Step] = [ReasoningPart("One."), "So far. ", ReasoningPart(""), ReasoningPart("Two."), ReasoningPart(" And on."), "Done."]
+    make = OTHERS["openai-responses"]
+    run(
+        lambda: assert_fault_laws(
+            lambda transport: make("http://127.0.0.1/v1", transport=transport, **STRICT),
+            [FaultPlan()],
+            answer=answer,
+            over="memory",
+            wire="openai-responses",
+        )
+    )
 
 
 @pytest.mark.no_cover

@@ -12,6 +12,7 @@ from typing import Any, Final, Unpack
 from ecs_agent.errors import BadRequestError, ConfigurationError, ProviderError
 from ecs_agent.providers.anthropic_messages import MessagesDecoder
 from ecs_agent.providers.anthropic_messages_request import Caching, Manner, count_body, encode_request
+from ecs_agent.providers.anthropic_messages_turns import unsent_blanks
 from ecs_agent.providers.anthropic_models import claude_capabilities
 from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import Capabilities
@@ -86,7 +87,7 @@ class AnthropicMessagesCodec:
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request."""
-        return MessagesDecoder(content_type, call_id=partial(missing_id, request.messages))
+        return MessagesDecoder(content_type, call_id=partial(missing_id, request.messages), unsent=unsent_blanks(request.messages))
 
     def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:
         """Ask for fewer tokens, or for thoughts in the other way, where that is what a model refused."""

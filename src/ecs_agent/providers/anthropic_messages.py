@@ -13,6 +13,8 @@ A server's dialect is understood by rule and never by its name. The rules, as fa
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
+from operator import eq
 from typing import Any, ClassVar, TypeAlias
 
 from ecs_agent.providers.anthropic_messages_blocks import LOOSE_END, Block, citations_in
@@ -29,13 +31,20 @@ _TakesDelta: TypeAlias = "Callable[[MessagesDecoder, Block | None, Delta, list[S
 
 
 class MessagesDecoder(BodyDecoder):
-    """Decodes one body of the Messages protocol; see `BodyDecoder`."""
+    """Decodes one body of the Messages protocol; see `BodyDecoder`.
 
-    __slots__ = ("_loose", "_open", "_said_before", "_tally")
+    Args:
+        content_type: of the response.
+        call_id: makes an id for a call that came without one, from its position.
+        unsent: the blanks at the end of the text that the answer goes on with, which were not sent; what of them the answer begins with is no news.
+    """
+
+    __slots__ = ("_loose", "_open", "_said_before", "_tally", "_unsent")
 
     protocol = "Messages protocol"
 
-    def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format) -> None:
+    def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format, unsent: str = "") -> None:
+        self._unsent = unsent
         self._open: dict[int, Block] = {}
         self._loose = False  # whether the last thoughts have no end of their own
         self._said_before = 0  # characters of text that earlier calls handed out
@@ -49,7 +58,7 @@ class MessagesDecoder(BodyDecoder):
         return deltas
 
     def _texts_of(self, run: Run) -> list[str]:
-        return plain_texts(run)
+        return [] if self._unsent else plain_texts(run)
 
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         event = event_of(data)
@@ -137,7 +146,7 @@ class MessagesDecoder(BodyDecoder):
         self._open[index] = block
         match block.kind:
             case "text":
-                self._say(deltas, content=_text(found.get("text")))
+                self._say(deltas, content=self._news(_text(found.get("text"))))
                 block.citations += [cited for cited in citations_in(found) if is_object(cited)]
             case "thinking":
                 self._think(block, _text(found.get("thinking")), deltas)
@@ -174,6 +183,13 @@ class MessagesDecoder(BodyDecoder):
         """How many characters of text were said before this place."""
         return self._said_before + _length(deltas)
 
+    def _news(self, text: str) -> str:
+        """A text without the blanks that stand before it already."""
+        same = len(list(takewhile(bool, map(eq, self._unsent, text))))
+        if text:
+            self._unsent = self._unsent[same:] if same == len(text) else ""
+        return text[same:]
+
     def _think(self, block: Block, thoughts: str, deltas: list[StreamDelta]) -> None:
         if thoughts and self._loose and not block.has_thoughts:
             self._loose = False
@@ -184,7 +200,7 @@ class MessagesDecoder(BodyDecoder):
     # Deltas
 
     def _on_text(self, block: Block | None, delta: Delta, deltas: list[StreamDelta]) -> None:  # noqa: ARG002 - text is text in every block
-        self._say(deltas, content=_text(delta.text))
+        self._say(deltas, content=self._news(_text(delta.text)))
 
     def _on_thinking(self, block: Block | None, delta: Delta, deltas: list[StreamDelta]) -> None:
         self._think(block or Block("thinking", {}), _text(delta.thinking), deltas)

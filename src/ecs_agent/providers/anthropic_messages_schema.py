@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject
 
@@ -19,7 +20,11 @@ _LITERAL: Final = frozenset({"enum", "const", "required"})
 
 
 def accepted_schema(schema: Any) -> Any:
-    """The same schema without the limits that the API refuses; what they say is said to the model in the description instead."""
+    """The same schema without the limits that the API refuses; what they say is said to the model in the description instead.
+
+    Raises:
+        UnsupportedFeatureError: an object has free keys, of which a closed one would lose all.
+    """
     if is_list(schema):
         return [accepted_schema(item) for item in schema]
     if not is_object(schema):
@@ -35,6 +40,8 @@ def accepted_schema(schema: Any) -> Any:
             made[name] = value if name in _LITERAL else accepted_schema(value)
     if "oneOf" in made and "anyOf" not in made:
         made["anyOf"] = made.pop("oneOf")
+    if is_object(made.get("additionalProperties")):
+        raise UnsupportedFeatureError("structured answers of the Messages API have no objects with free keys; use a list of key and value, or a tool")
     if made.get("type") == "object" or "properties" in made:
         made["additionalProperties"] = False
     if unsaid:

@@ -92,9 +92,14 @@ def _call_ids(messages: Sequence[Message]) -> list[dict[int, str]]:
 
 def _new_id(call_id: str, taken: set[str]) -> str:
     base = sendable_id(call_id, LONGEST_ID) or "call"
-    made = next(made for number in count(1) if (made := base if number == 1 else f"{base}_{number}") not in taken)
+    made = next(made for number in count(1) if (made := _numbered(base, number)) not in taken)
     taken.add(made)
     return made
+
+
+def _numbered(base: str, number: int) -> str:
+    ending = "" if number == 1 else f"_{number}"
+    return f"{base[: LONGEST_ID - len(ending)]}{ending}"
 
 
 def _orphan(message: Message) -> JsonObject:
@@ -139,6 +144,13 @@ def _assistant(blocks: list[JsonObject], asked: set[str], answered: set[str], *,
     if is_last and kept and kept[-1]["type"] == "text":
         kept[-1] = {**kept[-1], "text": kept[-1]["text"].rstrip()}
     return kept
+
+
+def unsent_blanks(messages: Sequence[Message]) -> str:
+    """The blanks at the end of a conversation that the model is to go on with, which the API does not take there."""
+    spoken = [message for message in messages if message.role != "system"]
+    text = spoken[-1].content if spoken and spoken[-1].role == "assistant" and not spoken[-1].tool_calls else ""
+    return text[len(text.rstrip()) :] if text.strip() else ""
 
 
 def without_thoughts(turns: list[JsonObject]) -> list[JsonObject]:

@@ -13,7 +13,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar, Unpack, overload
+from typing import Final, Literal, Self, TypeVar, Unpack, overload
 
 from ecs_agent.errors import ErrorKind, ProviderError
 from ecs_agent.logging import get_logger
@@ -178,6 +178,12 @@ class FallbackProvider:
                 failures.append(error)
         if failures:
             raise failures[0]
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     def __repr__(self) -> str:
         return f"FallbackProvider([{', '.join(map(repr, self.providers))}])"

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ecs_agent.errors import BadRequestError, ProviderError
 from ecs_agent.providers.call_ids import missing_id
-from ecs_agent.providers.capabilities import ASSUMED, Capabilities
+from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.gemini_content import GeminiDecoder
 from ecs_agent.providers.gemini_content_request import encode_request, model_name, model_path
 from ecs_agent.providers.http_client import HTTPOptions
@@ -22,6 +22,12 @@ from ecs_agent.providers.settings import resolve
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject
+
+GEMINI_CAPABILITIES: Final = Capabilities(strict_schemas=False)
+"""What every model of the protocol can do: its schemas may be open."""
+
+_COUNTED_BY_VERTEX: Final = ("contents", "systemInstruction", "tools", "generationConfig")
+"""What its `countTokens` reads (https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/count-tokens)."""
 
 _VERSION: Final = re.compile(r"v[0-9]+(?:(?:alpha|beta)[0-9]*)?")
 _BEHIND: Final = re.compile(r"(/v[0-9]+(?:(?:alpha|beta)[0-9]*)?)/(?:models(?:/[^/]*)?|openai)$")
@@ -38,6 +44,7 @@ class GeminiCodec:
     def __init__(self, include_thoughts: bool | None = None) -> None:
         self._include_thoughts = include_thoughts
         self._stand_in = False
+        self._counts_whole = True
 
     def path(self, request: ModelRequest) -> str:
         """The model, and how it is to answer."""
@@ -60,8 +67,11 @@ class GeminiCodec:
         return f"/{model_path(request.model)}:countTokens"
 
     def count_body(self, request: ModelRequest) -> JsonObject:
-        """The JSON that asks how many tokens a request has, with its system message and its tools."""
-        return {"generateContentRequest": {"model": model_name(request.model), **self.encode(request)}}
+        """The JSON that asks how many tokens a request has, with its system message and its tools; Vertex AI takes them without an envelope."""
+        body = self.encode(request)
+        if self._counts_whole:
+            return {"generateContentRequest": {"model": model_name(request.model), **body}}
+        return {name: body[name] for name in _COUNTED_BY_VERTEX if name in body}
 
     def tokens_in(self, found: Any) -> int | None:
         """The count in an answer."""
@@ -71,9 +81,12 @@ class GeminiCodec:
         """A decoder for the body that answers a request."""
         return GeminiDecoder(content_type, call_id=partial(missing_id, request.messages))
 
-    def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:  # noqa: ARG002 - what was sent is looked at by who asks
-        """Give calls without a signature the documented one, where a model that does not look like it wants one."""
+    def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:
+        """Give calls without a signature the documented one, where a model that does not look like it wants one; count as Vertex AI does."""
         words = str(error).replace("_", " ").lower()
+        if isinstance(error, BadRequestError) and "generateContentRequest" in sent and "generatecontentrequest" in words and "unknown" in words:
+            self._counts_whole = False
+            return True
         if isinstance(error, BadRequestError) and not self._stand_in and "missing" in words and "thought signature" in words:
             self._stand_in = True
             return True
@@ -106,7 +119,7 @@ class GeminiProvider(CountingHTTPProvider):
         model: str | None = None,
         *,
         name: str = "gemini",
-        capabilities: Capabilities = ASSUMED,
+        capabilities: Capabilities = GEMINI_CAPABILITIES,
         include_thoughts: bool | None = None,
         key_names: Sequence[str] = ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         **http: Unpack[HTTPOptions],

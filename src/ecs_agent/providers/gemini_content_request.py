@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.gemini_content_messages import contents_of, system_text
+from ecs_agent.providers.gemini_content_schema import accepted_schema
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject, ToolSchema
@@ -109,7 +110,7 @@ def _refuse(options: RequestOptions) -> None:
 
 
 def _tool(tool: ToolSchema) -> JsonObject:
-    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": tool.parameters}
+    return {"name": tool.name, "description": tool.description, "parametersJsonSchema": accepted_schema(tool.parameters)}
 
 
 def _choice(choice: object) -> JsonObject:
@@ -150,7 +151,7 @@ def _format(wanted: object) -> JsonObject:
         case "json_object":
             return {"responseMimeType": "application/json"}
         case "json_schema" if is_object(named) and is_object(named.get("schema")):
-            return {"responseMimeType": "application/json", "responseJsonSchema": named["schema"]}
+            return {"responseMimeType": "application/json", "responseJsonSchema": accepted_schema(named["schema"])}
         case _:
             raise UnsupportedFeatureError("this is no format of an answer; give {'type': 'json_schema', 'json_schema': {'name': …, 'schema': {…}}}")
 

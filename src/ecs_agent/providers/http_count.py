@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, Unpack
+from typing import Any, Final, Protocol, Unpack
 
-from ecs_agent.errors import MalformedResponseError
+from ecs_agent.errors import BadRequestError, MalformedResponseError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http import HTTPProvider, WireCodec
 from ecs_agent.providers.http_client import Call, HTTPOptions
@@ -15,6 +15,9 @@ from ecs_agent.providers.protocol import ModelRequest, RequestOptions, checked_m
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.token_count import TokenCount
 from ecs_agent.types import JsonObject, Message, ToolSchema
+
+_NO_SUCH_PATH: Final = (404, 405, 501)
+_PERHAPS: Final = "perhaps this server does not count tokens; estimate_tokens counts without it, about. It said:"
 
 
 class CountingCodec(WireCodec, Protocol):
@@ -69,7 +72,12 @@ class CountingHTTPProvider(HTTPProvider):
         limits = replace(limits, read=options.get("read_timeout", limits.read), first_delta=None, total=options.get("total_timeout", limits.total))
         headers = {**codec.headers(request), **(options.get("extra_headers") or {})}
         call = Call(codec.count_path(request), partial(codec.count_body, request), codec.withdraw, request.model, limits, headers)
-        return await self._client.fetch(call, self._read)
+        try:
+            return await self._client.fetch(call, self._read)
+        except BadRequestError as error:
+            if error.status in _NO_SUCH_PATH and error.args:
+                error.args = (f"{_PERHAPS} {error.args[0]}", *error.args[1:])
+            raise
 
     def _read(self, found: Any) -> TokenCount:
         tokens = self._counting.tokens_in(found)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 from ecs_agent.providers.call_ids import sendable_id
 from ecs_agent.providers.openai_chat_parts import CONTENT_PARTS, SOURCE
 from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.streaming.json_edge import is_list
 from ecs_agent.types import (
     AudioPart,
     CitationPart,
@@ -46,6 +47,8 @@ _AS_THEY_ARE: Final = (
     "top_logprobs",
 )
 _CALLED = {"output_format": "response_format"}
+SHOWN_BELOW: Final = "(The result is shown below.)"
+"""The text of a result that is only pictures, files or sounds."""
 
 
 def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "max_tokens") -> JsonObject:
@@ -55,7 +58,7 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     of this protocol is. A message of the assistant that then says nothing is left out.
     """
     options = request.options
-    written = [_message(message) for message in request.messages]
+    written = _messages(request.messages)
     body: JsonObject = {"model": request.model, "messages": [message for message in written if message["role"] != "assistant" or _says(message)]}
     for name in _AS_THEY_ARE:
         value = options.get(name)
@@ -92,6 +95,23 @@ def _choice(choice: object) -> Any:
 
 def _tool(tool: ToolSchema) -> JsonObject:
     return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
+
+
+def _messages(messages: Sequence[Message]) -> Iterator[JsonObject]:
+    """The messages. To most servers, OpenAI's among them, a result is text and nothing else: what tools showed stands behind all of a turn's."""
+    shown: list[JsonObject] = []
+    for message in messages:
+        if message.role != "tool" and shown:
+            yield {"role": "user", "content": shown}
+            shown = []
+        made = _message(message)
+        if message.role == "tool" and is_list(made["content"]):
+            media = [part for part in made["content"] if part["type"] != "text"]
+            shown += [{"type": "text", "text": f"(The result of the call {made['tool_call_id']}:)"}, *media]
+            made["content"] = message.content or SHOWN_BELOW
+        yield made
+    if shown:
+        yield {"role": "user", "content": shown}
 
 
 def _says(made: JsonObject) -> bool:

@@ -118,6 +118,7 @@ PRESETS: Final[tuple[Preset, ...]] = (
         base_url="https://generativelanguage.googleapis.com/v1beta",
         key_names=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         url_names=("GEMINI_BASE_URL",),
+        capabilities=_OPEN_SCHEMAS,
         aliases=("google",),
     ),
     Preset("groq", base_url="https://api.groq.com/openai/v1", key_names=("GROQ_API_KEY",), capabilities=_WITH_IMAGES),

@@ -48,7 +48,8 @@ def resolve(
     if base_url is not None and not base_url.strip():
         raise ConfigurationError("base_url is empty; give https://host[:port]/path, or leave it out for the environment's")
     url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
-    local = is_loopback(url)
+    named = next((name for name in url_names if os.environ.get(name)), None)
+    local = is_loopback(url, called="base_url" if base_url or named is None else named)
     chosen = _model(model)
     key = api_key if isinstance(api_key, Secret) else _secret(api_key if api_key is not None else _from_environment(key_names))
     if key is None and not local and needs_key:
@@ -82,8 +83,12 @@ def _from_environment(names: Sequence[str]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
-def is_loopback(url: str) -> bool:
+def is_loopback(url: str, *, called: str = "base_url") -> bool:
     """Whether a URL leads to this machine.
+
+    Args:
+        url: the URL.
+        called: where it stands, for the error.
 
     Raises:
         ConfigurationError: it is no URL that a request could be sent to.
@@ -95,12 +100,12 @@ def is_loopback(url: str) -> bool:
     except ValueError:
         pass
     if not readable:  # outside of the handler, whose error quotes the URL and what may be a password in it
-        raise ConfigurationError("base_url is no URL (its host or its port cannot be read); it looks like https://api.example.com/v1")
+        raise ConfigurationError(f"{called} is no URL (its host or its port cannot be read); it looks like https://api.example.com/v1")
     if parts.scheme not in ("http", "https") or not host:
-        what = f"base_url {url!r}" if set(url).isdisjoint("@?#") else "base_url"  # whatever may hold a password is not shown
+        what = f"{called} {url!r}" if set(url).isdisjoint("@?#") else called  # whatever may hold a password is not shown
         raise ConfigurationError(f"{what} is no URL; it looks like https://api.example.com/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigurationError("base_url holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")
+        raise ConfigurationError(f"{called} holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

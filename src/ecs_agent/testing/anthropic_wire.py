@@ -134,14 +134,17 @@ class AnthropicWire(WireWriter):
 
 
 def _tellable(usage: Usage) -> Usage:
-    """What of a usage the protocol can tell: no total of its own, cached tokens as a part of the prompt, nothing of reasoning."""
-    cached = min(usage.cached_tokens, usage.prompt_tokens) if usage.cached_tokens is not None else None
-    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.prompt_tokens + usage.completion_tokens, cached)
+    """What of a usage the protocol can tell: no total of its own, what a cache read and wrote as parts of the prompt, nothing of reasoning."""
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
+    cached = min(usage.cached_tokens, prompt) if usage.cached_tokens is not None else None
+    written = min(usage.cache_write_tokens, prompt - (cached or 0)) if usage.cache_write_tokens is not None else None
+    return Usage(prompt, completion, prompt + completion, cached, cache_write_tokens=written)
 
 
 def _usage_body(usage: Usage) -> JsonObject:
-    cached = {"cache_read_input_tokens": usage.cached_tokens} if usage.cached_tokens is not None else {}
-    return {"input_tokens": usage.prompt_tokens - (usage.cached_tokens or 0), "output_tokens": usage.completion_tokens, **cached}
+    told = {"cache_read_input_tokens": usage.cached_tokens, "cache_creation_input_tokens": usage.cache_write_tokens}
+    plain = usage.prompt_tokens - (usage.cached_tokens or 0) - (usage.cache_write_tokens or 0)
+    return {"input_tokens": plain, "output_tokens": usage.completion_tokens, **{name: count for name, count in told.items() if count is not None}}
 
 
 def _citation(part: CitationPart) -> JsonObject:

@@ -45,11 +45,7 @@ def _chat(body: JsonObject) -> Iterator[str]:
     for at, message in enumerate(messages):
         role = message.get("role")
         if role == "tool":
-            call_id = str(message.get("tool_call_id"))
-            if call_id not in open_calls:
-                yield f"message {at} answers the call {call_id!r}, which is not open"
-            else:
-                open_calls.remove(call_id)
+            yield from _chat_result(message, open_calls, at)
             continue
         if open_calls:
             yield f"message {at} comes while the calls {open_calls} have no result"
@@ -64,6 +60,16 @@ def _chat(body: JsonObject) -> Iterator[str]:
             yield f"message {at} of the assistant is empty"
     if open_calls:
         yield f"at the end the calls {open_calls} have no result"
+
+
+def _chat_result(message: JsonObject, open_calls: list[str], at: int) -> Iterator[str]:
+    call_id = str(message.get("tool_call_id"))
+    if call_id not in open_calls:
+        yield f"message {at} answers the call {call_id!r}, which is not open"
+    else:
+        open_calls.remove(call_id)
+    if any(part.get("type") != "text" for part in _objects(message.get("content"))):
+        yield f"message {at}, a result, has a part that is no text"
 
 
 def _repeated(ids: Iterable[str], seen: set[str], where: str, longest: int = _LONGEST_ID) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from ecs_agent.errors import ErrorKind
@@ -46,6 +47,9 @@ class ResponsesWire(WireWriter):
         self._output: list[JsonObject] = []
         self._open: str | int | None = None
         """What is open: the kind of a text, or the number of a call."""
+        self._has_thought = False
+        self._gap = ""
+        """What a client puts between thoughts of two items, each of which is a text of its own."""
 
     @classmethod
     def error(cls, kind: ErrorKind, message: str) -> JsonObject:
@@ -78,10 +82,17 @@ class ResponsesWire(WireWriter):
         if self._open != kind:
             number = len(self._output)
             if kind == "reasoning":
+                self._gap = "\n\n" if self._has_thought else ""
                 yield from self._opened(kind, {"id": f"rs_{number}", "type": "reasoning", "summary": []})
             else:
                 yield from self._opened(kind, {"id": f"msg_{number}", "type": "message", "role": "assistant", "content": []})
-        yield self._event(_DELTAS[kind], says=move, item_id=self._item["id"], content_index=0, summary_index=0, delta=text, logprobs=[])
+        says = self._apart(text, move) if kind == "reasoning" and text else move
+        yield self._event(_DELTAS[kind], says=says, item_id=self._item["id"], content_index=0, summary_index=0, delta=text, logprobs=[])
+
+    def _apart(self, text: str, move: StreamDelta) -> StreamDelta:
+        """What a delta of thoughts says: the first of an item says that it is another item, too."""
+        gap, self._gap, self._has_thought = self._gap, "", True
+        return replace(move, reasoning=gap + text) if gap else move
 
     def _part(self, part: Part, move: StreamDelta) -> Written:
         match part:
