@@ -4,7 +4,7 @@ import asyncio
 
 from ecs_agent import Message
 from ecs_agent.providers import AnthropicProvider, GeminiProvider, OpenAIProvider
-from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers.http.provider import HTTPProvider
 from ecs_agent.testing import ScriptedTransport
 from ecs_agent.types import ReasoningPart
 

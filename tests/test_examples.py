@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ecs_agent.providers import local_weights
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.testing import LoopbackServer, chat_reply
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))

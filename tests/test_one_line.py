@@ -8,7 +8,8 @@ import pytest
 
 from ecs_agent import CompletionResult, Message, ProviderError, RunCompleted, StreamInterruptedError, ToolCall, World, spawn_agent, tool
 from ecs_agent.errors import ProviderConnectionError
-from ecs_agent.providers import FakeProvider, LLMProvider, LocalProvider, OpenAIProvider, local_weights
+from ecs_agent.providers import FakeProvider, LLMProvider, LocalProvider, OpenAIProvider
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.systems import history_problems
 from ecs_agent.testing import LoopbackServer, chat_reply
 

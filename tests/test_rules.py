@@ -30,7 +30,7 @@ HEAVY = {
     "rich",
     "uvloop",
     "readline",
-    "ecs_agent.providers.aiohttp_transport",
+    "ecs_agent.providers.http.aiohttp_transport",
 }
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

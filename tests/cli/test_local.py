@@ -10,7 +10,7 @@ import pytest
 from ecs_agent.cli import local
 from ecs_agent.cli.__main__ import main
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import local_weights
+from ecs_agent.providers.local import weights as local_weights
 
 
 @pytest.fixture

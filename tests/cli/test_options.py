@@ -17,7 +17,8 @@ from ecs_agent.cli.__main__ import main
 from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.cli.options import Settings, read_key
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import LocalProvider, OpenAIProvider, local_weights
+from ecs_agent.providers import LocalProvider, OpenAIProvider
+from ecs_agent.providers.local import weights as local_weights
 
 CANARY = "sk-canary-4711"
 SERVER = "http://127.0.0.1:9/v1"

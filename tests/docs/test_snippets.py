@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from ecs_agent.cli.app import parse
-from ecs_agent.providers import local_weights
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.testing import LoopbackServer, chat_reply
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from tests.providers.families import ANTHROPIC
 from tests.providers.messages_wire import message_body
 from tests.providers.wire import ABSENT, Case, Outcome, decode, own_cases, recorded_bodies, run_case, shared_cases
 
-from ecs_agent.providers.finish_words import FINISH
+from ecs_agent.providers.wire.finish_words import FINISH
 from ecs_agent.types import OpaquePart, ReasoningPart
 
 anthropic = pytest.importorskip("anthropic")

@@ -20,7 +20,7 @@ import pytest
 
 from ecs_agent.errors import MalformedResponseError, ProviderError
 from ecs_agent.providers import OpenAIProvider, TransportRequest
-from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
 from ecs_agent.streaming import Fold
 from ecs_agent.testing import chunk
 from ecs_agent.types import JsonObject, Message, StreamDelta

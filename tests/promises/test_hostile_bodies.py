@@ -14,7 +14,7 @@ import pytest
 
 from ecs_agent.errors import ProviderError
 from ecs_agent.providers.classify import classify_response
-from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
 from ecs_agent.streaming import EventTranslator, Fold
 from ecs_agent.types import StreamDelta
 

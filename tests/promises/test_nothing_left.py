@@ -17,7 +17,7 @@ import pytest
 
 PREAMBLE = """
 import asyncio, gc, os, socket
-import ecs_agent.providers.aiohttp_transport
+import ecs_agent.providers.http.aiohttp_transport
 from ecs_agent.errors import *
 from ecs_agent.providers import OpenAIProvider
 from ecs_agent.testing import LoopbackServer, Reply, chat_reply, chunk, error_reply

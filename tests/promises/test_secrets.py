@@ -22,8 +22,8 @@ from ecs_agent.core import World
 from ecs_agent.errors import ConfigurationError, EcsAgentError, ProviderConnectionError, ProviderError, StreamInterruptedError
 from ecs_agent.logging import configure_logging
 from ecs_agent.providers import AnthropicProvider, GeminiProvider, OpenAIProvider, OpenAIResponsesProvider, RetryProvider, Secret, TransportRequest
-from ecs_agent.providers.http import HTTPProvider
-from ecs_agent.providers.http_count import CountingHTTPProvider
+from ecs_agent.providers.http.counting import CountingHTTPProvider
+from ecs_agent.providers.http.provider import HTTPProvider
 from ecs_agent.serialization import WorldSerializer
 from ecs_agent.store import open_world
 from ecs_agent.testing import chunk

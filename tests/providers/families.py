@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ecs_agent.providers.anthropic_messages import MessagesDecoder
-from ecs_agent.providers.gemini_content import GeminiDecoder
-from ecs_agent.providers.openai_chat import ChatDecoder
-from ecs_agent.providers.openai_responses import ResponsesDecoder
+from ecs_agent.providers.anthropic_messages.decoder import MessagesDecoder
+from ecs_agent.providers.gemini_content.decoder import GeminiDecoder
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
+from ecs_agent.providers.openai_responses.decoder import ResponsesDecoder
 from ecs_agent.streaming.decoder import StreamDecoder
 
 

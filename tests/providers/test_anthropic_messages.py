@@ -12,9 +12,9 @@ from tests.providers.messages_wire import JSON, answer, block, event, finish, me
 from tests.providers.wire import Outcome, decode, splits
 
 from ecs_agent.errors import ProviderError
-from ecs_agent.providers.anthropic_messages import MessagesDecoder
-from ecs_agent.providers.anthropic_messages_events import plain_texts
-from ecs_agent.providers.anthropic_messages_turns import turns_of
+from ecs_agent.providers.anthropic_messages.decoder import MessagesDecoder
+from ecs_agent.providers.anthropic_messages.events import plain_texts
+from ecs_agent.providers.anthropic_messages.turns import turns_of
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import CitationPart, Message, OpaquePart, ReasoningPart, TextPart, ToolCall

@@ -8,7 +8,7 @@ import pytest
 from tests.providers.messages_wire import JSON
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.anthropic_messages_parts import assistant_blocks, result_block, user_blocks
+from ecs_agent.providers.anthropic_messages.parts import assistant_blocks, result_block, user_blocks
 from ecs_agent.types import AudioPart, CitationPart, FilePart, ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, ToolCall
 
 CHAR = {"type": "char_location", "cited_text": "q", "document_index": 0, "document_title": None, "start_char_index": 0, "end_char_index": 1}

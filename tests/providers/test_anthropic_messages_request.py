@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.anthropic_messages_request import Manner, count_body, encode_request
+from ecs_agent.providers.anthropic_messages.request import Manner, count_body, encode_request
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.types import Message, OpaquePart, ReasoningPart, TextPart, ToolCall, ToolSchema
 

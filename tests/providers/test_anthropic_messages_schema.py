@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.anthropic_messages_schema import accepted_schema
+from ecs_agent.providers.anthropic_messages.schema import accepted_schema
 
 
 @pytest.mark.parametrize(

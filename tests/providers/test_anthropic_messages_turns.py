@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.messages_wire import JSON, assert_valid
 
-from ecs_agent.providers.anthropic_messages_turns import SILENCE, may_think, system_of, turns_of, without_thoughts
-from ecs_agent.providers.call_ids import sendable_id
+from ecs_agent.providers.anthropic_messages.turns import SILENCE, may_think, system_of, turns_of, without_thoughts
+from ecs_agent.providers.wire.call_ids import sendable_id
 from ecs_agent.types import CitationPart, ImagePart, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCall
 
 USER = Message("user", "?")

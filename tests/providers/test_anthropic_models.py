@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecs_agent.providers.anthropic_models import claude_capabilities, version_of
+from ecs_agent.providers.anthropic_messages.models import claude_capabilities, version_of
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent.providers.call_ids import sendable_id
+from ecs_agent.providers.wire.call_ids import sendable_id
 
 
 def test_an_id_that_is_taken_stays_as_it_is() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ecs_agent.providers import Capabilities, FakeProvider, LocalProvider, OpenAIProvider, RetryProvider, capabilities_of, local_weights
+from ecs_agent.providers import Capabilities, FakeProvider, LocalProvider, OpenAIProvider, RetryProvider, capabilities_of
 from ecs_agent.providers.capabilities import ASSUMED, common
-from ecs_agent.providers.local import _without_echo
+from ecs_agent.providers.local import weights as local_weights
+from ecs_agent.providers.local.provider import _without_echo
 from ecs_agent.types import CompletionResult, Message, ToolCall
 
 ABLE = Capabilities(prefill=True, continuation=False, tools=False, structured_output=False, images=False, reports_usage=False, context_window=9)

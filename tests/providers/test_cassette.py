@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from ecs_agent.errors import RecordingMissError, StoreError, StoreFormatError
 from ecs_agent.providers import Capabilities, Cassette, FakeProvider, RecordingProvider, ReplayProvider
-from ecs_agent.providers.cassette_line import Call
-from ecs_agent.providers.request_data import request_to_data, to_json
-from ecs_agent.providers.request_diff import explain
+from ecs_agent.providers.recorded.cassette_line import Call
+from ecs_agent.providers.recorded.request_data import request_to_data, to_json
+from ecs_agent.providers.recorded.request_diff import explain
 from ecs_agent.testing import run
 from ecs_agent.types import Message, StreamDelta, ToolSchema, Usage
 

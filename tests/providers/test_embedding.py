@@ -19,7 +19,7 @@ from ecs_agent.providers import (
     OpenAIEmbeddingProvider,
     cosine_similarity,
 )
-from ecs_agent.providers.embedding import check_dimensions, checked_texts
+from ecs_agent.providers.embeddings.protocol import check_dimensions, checked_texts
 from ecs_agent.types import Usage
 
 numbers = st.floats(-1e6, 1e6, width=32)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ecs_agent.errors import RateLimitError, ServerError
 from ecs_agent.providers import EmbeddingRequest, FakeEmbeddingProvider, cosine_similarity
-from ecs_agent.providers.fake_embeddings import vector_of
+from ecs_agent.providers.embeddings.fake import vector_of
 from ecs_agent.testing import run
 from ecs_agent.types import Usage
 

@@ -18,7 +18,7 @@ from ecs_agent.errors import (
 )
 from ecs_agent.providers import GeminiProvider
 from ecs_agent.providers.gemini import GeminiCodec, with_version
-from ecs_agent.providers.gemini_content_messages import STAND_IN
+from ecs_agent.providers.gemini_content.messages import STAND_IN
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.testing import LoopbackServer, Received, Reply, ScriptedTransport, assert_stream_laws, json_reply, run
 from ecs_agent.types import Message, ToolCall, ToolSchema, Usage

@@ -13,8 +13,8 @@ from tests.providers.families import GEMINI
 from tests.providers.wire import ABSENT, Case, decode, recorded_cases, splits
 
 from ecs_agent.errors import ProviderError, RateLimitError, StreamInterruptedError
-from ecs_agent.providers.gemini_content import GeminiDecoder
-from ecs_agent.providers.gemini_content_messages import contents_of
+from ecs_agent.providers.gemini_content.decoder import GeminiDecoder
+from ecs_agent.providers.gemini_content.messages import contents_of
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.types import ImagePart, Message, OpaquePart, ReasoningPart, TextPart, TokenLogprob, ToolCall, Usage
 

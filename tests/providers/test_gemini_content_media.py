@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.gemini_content_media import audio_part, file_part, image_part
+from ecs_agent.providers.gemini_content.media import audio_part, file_part, image_part
 from ecs_agent.types import AudioPart, FilePart, ImagePart
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.gemini_content_messages import STAND_IN, contents_of, system_text
+from ecs_agent.providers.gemini_content.messages import STAND_IN, contents_of, system_text
 from ecs_agent.types import (
     AudioPart,
     CitationPart,

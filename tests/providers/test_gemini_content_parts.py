@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent.providers.gemini_content_calls import CallInPieces, comes_in_pieces
-from ecs_agent.providers.gemini_content_chunk import candidate_of, parts_of, plain_chunks, value_of
-from ecs_agent.providers.gemini_content_citations import Sources
-from ecs_agent.providers.gemini_content_fields import bytes_of, logprobs_of, text_of, usage_of
+from ecs_agent.providers.gemini_content.calls import CallInPieces, comes_in_pieces
+from ecs_agent.providers.gemini_content.chunk import candidate_of, parts_of, plain_chunks, value_of
+from ecs_agent.providers.gemini_content.citations import Sources
+from ecs_agent.providers.gemini_content.fields import bytes_of, logprobs_of, text_of, usage_of
 from ecs_agent.streaming.json_edge import NOT_JSON
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import CitationPart, TokenLogprob, Usage

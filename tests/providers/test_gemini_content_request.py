@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.gemini_content_request import encode_request, generation, model_name, model_path
+from ecs_agent.providers.gemini_content.request import encode_request, generation, model_name, model_path
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.types import Message, ToolSchema
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from ecs_agent.providers.gemini_content_schema import accepted_schema
-from ecs_agent.providers.response_format import response_format_of
+from ecs_agent.providers.gemini_content.schema import accepted_schema
+from ecs_agent.providers.structured.response_format import response_format_of
 
 
 @pytest.mark.parametrize(

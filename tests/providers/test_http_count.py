@@ -9,8 +9,8 @@ import pytest
 
 from ecs_agent.errors import BadRequestError, MalformedResponseError, ProviderError, ProviderTimeoutError, RateLimitError
 from ecs_agent.providers import TokenCount, TokenCounter, count_tokens
-from ecs_agent.providers.http_count import CountingHTTPProvider
-from ecs_agent.providers.llama_server import LlamaServerCodec
+from ecs_agent.providers.http.counting import CountingHTTPProvider
+from ecs_agent.providers.local.llama_codec import LlamaServerCodec
 from ecs_agent.providers.openai import OpenAIChatCodec
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.providers.secret import Secret

@@ -10,8 +10,8 @@ import pytest
 from tests.providers.wire import written
 
 from ecs_agent.errors import ProviderError, ProviderTimeoutError, RateLimitError, StreamInterruptedError
-from ecs_agent.providers.http_stream import DRAIN, HTTPDeltaSource, TimeLimits
-from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.http.stream import DRAIN, HTTPDeltaSource, TimeLimits
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
 from ecs_agent.testing import run
 from ecs_agent.types import StreamDelta, Usage
 

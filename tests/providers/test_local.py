@@ -9,8 +9,9 @@ from importlib.util import find_spec
 import pytest
 
 from ecs_agent import World, spawn_agent, tool
-from ecs_agent.providers import LocalProvider, local_weights
-from ecs_agent.providers.local import CALL_BEGINS, _for_a_small_model
+from ecs_agent.providers import LocalProvider
+from ecs_agent.providers.local import weights as local_weights
+from ecs_agent.providers.local.provider import CALL_BEGINS, _for_a_small_model
 from ecs_agent.providers.protocol import RequestOptions
 from ecs_agent.systems import history_problems
 from ecs_agent.types import Message, ToolSchema

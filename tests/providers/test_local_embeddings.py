@@ -13,7 +13,7 @@ from tests.providers.test_local_server import gone, program
 
 from ecs_agent.errors import ConfigurationError, ContextLengthError, UnsupportedFeatureError
 from ecs_agent.providers import LocalEmbeddingProvider, LocalProvider, TokenCount, count_tokens
-from ecs_agent.providers.local_server import LocalServer
+from ecs_agent.providers.local.server import LocalServer
 from ecs_agent.types import Message, ToolSchema, Usage
 
 

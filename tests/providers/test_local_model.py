@@ -12,8 +12,8 @@ import pytest
 from tests.providers.test_local_server import OPTIONS, gone, program
 
 from ecs_agent.errors import ConfigurationError, ProviderConnectionError
-from ecs_agent.providers.local_model import LocalModel, model_file, threads_or_default
-from ecs_agent.providers.local_server import LocalServer
+from ecs_agent.providers.local.model import LocalModel, model_file, threads_or_default
+from ecs_agent.providers.local.server import LocalServer
 from ecs_agent.providers.settings import Settings
 from ecs_agent.providers.transport import Transport
 

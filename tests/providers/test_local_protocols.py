@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from ecs_agent import World, spawn_agent, tool
 from ecs_agent.components import LLMComponent
 from ecs_agent.errors import BadRequestError, ContextLengthError
-from ecs_agent.providers import AnthropicProvider, LocalProvider, OpenAIProvider, OpenAIResponsesProvider, count_tokens, local_weights, stream_object
-from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers import AnthropicProvider, LocalProvider, OpenAIProvider, OpenAIResponsesProvider, count_tokens, stream_object
+from ecs_agent.providers.http.provider import HTTPProvider
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.systems import history_problems
 from ecs_agent.testing import assert_stream_laws
 from ecs_agent.types import Message, ToolSchema

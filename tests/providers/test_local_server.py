@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ecs_agent.errors import ConfigurationError, ProviderConnectionError
-from ecs_agent.providers.local_server import CHILD, LocalServer, ServerOptions
+from ecs_agent.providers.local.server import CHILD, LocalServer, ServerOptions
 
 OPTIONS = ServerOptions(Path("model.gguf"), "m", None, 64, 1, 1, 10.0)
 
@@ -36,7 +36,7 @@ import asyncio, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from tests.providers.test_local_server import OPTIONS
-from ecs_agent.providers.local_server import LocalServer
+from ecs_agent.providers.local.server import LocalServer
 server = LocalServer(OPTIONS, child=Path(sys.argv[1]))
 asyncio.run(server.start())
 print(server._process.pid, flush=True)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import LocalProvider, local_weights
+from ecs_agent.providers import LocalProvider
+from ecs_agent.providers.local import weights as local_weights
 
 CONTENT = b"weights"
 

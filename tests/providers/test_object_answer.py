@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from ecs_agent.providers.object_answer import ObjectAnswer
+from ecs_agent.providers.structured.object_answer import ObjectAnswer
 from ecs_agent.types import CompletionResult, Message, StreamDelta, ToolCall, ToolCallFragment
 
 

@@ -28,7 +28,7 @@ from ecs_agent.errors import (
     UnsupportedFeatureError,
 )
 from ecs_agent.providers import OpenAIProvider
-from ecs_agent.providers.call_ids import missing_id
+from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.testing import LoopbackServer, Received, Reply, chat_reply, chunk, error_reply, json_reply
 from ecs_agent.types import Message, ToolCall, ToolSchema, Usage
 

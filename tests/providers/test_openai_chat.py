@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
 from ecs_agent.errors import MalformedResponseError, ProviderError, RateLimitError, ServerError, StreamInterruptedError
-from ecs_agent.providers import openai_chat
-from ecs_agent.providers.body_decoder import MAX_BODY
-from ecs_agent.providers.openai_chat import ChatDecoder
+from ecs_agent.providers.openai_chat import decoder as openai_chat
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
+from ecs_agent.providers.wire.body_decoder import MAX_BODY
 from ecs_agent.streaming import DecoderPhase
 from ecs_agent.types import JsonObject, Message, StreamDelta, ToolCallFragment, Usage
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ecs_agent.providers.call_log import CallLog
-from ecs_agent.providers.openai_chat_calls import CallSlots
+from ecs_agent.providers.openai_chat.calls import CallSlots
+from ecs_agent.providers.wire.call_log import CallLog
 from ecs_agent.types import FinishReason, ToolCall, ToolCallFragment
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
-from ecs_agent.providers.openai_chat_chunk import (
+from ecs_agent.providers.openai_chat.chunk import (
     Choice,
     Chunk,
     Delta,

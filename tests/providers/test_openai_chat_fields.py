@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
 from ecs_agent.errors import ServerError
-from ecs_agent.providers.finish_words import FINISH, FINISH_ERRORS, NO_FINISH, finish_words
-from ecs_agent.providers.openai_chat_fields import logprobs_of, texts_of, usage_of
-from ecs_agent.providers.surrogates import Surrogates
+from ecs_agent.providers.openai_chat.fields import logprobs_of, texts_of, usage_of
+from ecs_agent.providers.wire.finish_words import FINISH, FINISH_ERRORS, NO_FINISH, finish_words
+from ecs_agent.providers.wire.surrogates import Surrogates
 from ecs_agent.types import TokenLogprob, Usage
 
 HIGH, LOW = "\ud83d", "\ude00"  # the halves of 😀

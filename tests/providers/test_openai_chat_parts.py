@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.wire import decode, written
 
-from ecs_agent.providers.openai_chat_chunk import Delta
-from ecs_agent.providers.openai_chat_parts import Citations, OpaqueFields, holds_opaque, images_of
+from ecs_agent.providers.openai_chat.chunk import Delta
+from ecs_agent.providers.openai_chat.parts import Citations, OpaqueFields, holds_opaque, images_of
 from ecs_agent.types import CitationPart, ImagePart, OpaquePart
 
 NOTHING: list[Any] = [None, "", [], {}]

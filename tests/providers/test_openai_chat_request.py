@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ecs_agent.providers.openai_chat_request import SHOWN_BELOW, encode_request
+from ecs_agent.providers.openai_chat.request import SHOWN_BELOW, encode_request
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.testing import request_problems
 from ecs_agent.types import (

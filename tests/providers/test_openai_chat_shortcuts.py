@@ -6,9 +6,9 @@ import pytest
 from tests.providers.wire import decode, written
 
 from ecs_agent.errors import RateLimitError
-from ecs_agent.providers import openai_chat
-from ecs_agent.providers.openai_chat import ChatDecoder
-from ecs_agent.providers.openai_chat_chunk import PlainChunk
+from ecs_agent.providers.openai_chat import decoder as openai_chat
+from ecs_agent.providers.openai_chat.chunk import PlainChunk
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import StreamDelta

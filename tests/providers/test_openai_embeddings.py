@@ -245,7 +245,7 @@ def test_silence_is_only_what_no_byte_interrupts() -> None:
 
 
 async def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecs_agent.providers.http_client.MOST_FETCHED", 1000)
+    monkeypatch.setattr("ecs_agent.providers.http.client.MOST_FETCHED", 1000)
     transport = ScriptedTransport([Reply([b" " * 600] * 5)])
     with pytest.raises(MalformedResponseError, match="larger than 1000 bytes"):
         await provider_for(transport, transport=transport).embed(["a"])

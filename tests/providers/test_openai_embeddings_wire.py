@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.providers.wire import ABSENT, SHARED
 
 from ecs_agent.errors import BadRequestError, MalformedResponseError, ServerError
-from ecs_agent.providers import openai_embeddings_wire as wire
-from ecs_agent.providers.openai_embeddings_wire import BATCH_BYTES, OpenAIEmbeddingCodec, batches, check_batch_size, read_answer
+from ecs_agent.providers.embeddings import openai_wire as wire
+from ecs_agent.providers.embeddings.openai_wire import BATCH_BYTES, OpenAIEmbeddingCodec, batches, check_batch_size, read_answer
 from ecs_agent.types import Usage
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -13,8 +13,8 @@ from tests.providers.families import RESPONSES
 from tests.providers.wire import ABSENT, Case, Outcome, check_own, decode, own_cases, recorded_bodies, run_case, written
 
 from ecs_agent.errors import ProviderError
-from ecs_agent.providers.openai_responses import ResponsesDecoder
-from ecs_agent.providers.openai_responses_input import InputWriter
+from ecs_agent.providers.openai_responses.decoder import ResponsesDecoder
+from ecs_agent.providers.openai_responses.input import InputWriter
 from ecs_agent.streaming import fold
 from ecs_agent.types import CitationPart, ImagePart, JsonObject, OpaquePart, ReasoningPart, TextPart, TokenLogprob, ToolCall
 

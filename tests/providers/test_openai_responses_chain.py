@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ecs_agent.providers.openai_responses_chain import Anchor, anchor_of, digest_of
+from ecs_agent.providers.openai_responses.chain import Anchor, anchor_of, digest_of
 from ecs_agent.types import JsonObject, Message, OpaquePart, TextPart
 
 ASKED = [Message("user", "q")]

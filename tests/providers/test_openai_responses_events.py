@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.providers.families import RESPONSES
 from tests.providers.wire import decode, written
 
-from ecs_agent.providers import openai_responses
-from ecs_agent.providers.openai_responses import ResponsesDecoder
-from ecs_agent.providers.openai_responses_events import UNNUMBERED, event_of, key_of, lenient, plain_texts
+from ecs_agent.providers.openai_responses import decoder as openai_responses
+from ecs_agent.providers.openai_responses.decoder import ResponsesDecoder
+from ecs_agent.providers.openai_responses.events import UNNUMBERED, event_of, key_of, lenient, plain_texts
 from ecs_agent.streaming.sse import Run
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_agent.errors import BadRequestError, RateLimitError
-from ecs_agent.providers.openai_responses_withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
 from ecs_agent.types import JsonObject
 
 REASONING: JsonObject = {"type": "reasoning", "id": "rs_1", "encrypted_content": "E"}

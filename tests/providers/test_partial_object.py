@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from ecs_agent.providers.partial_object import PartialObject, UnfitError
+from ecs_agent.providers.structured.partial_object import PartialObject, UnfitError
 
 
 class Color(Enum):

@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic_core import core_schema
 from typing_extensions import TypeAliasType
 
-from ecs_agent.providers.partial_object import PartialObject, UnfitError
-from ecs_agent.providers.partial_shape import is_streamed
+from ecs_agent.providers.structured.partial_object import PartialObject, UnfitError
+from ecs_agent.providers.structured.partial_shape import is_streamed
 
 
 def shown(model: type[BaseModel], text: str) -> Any:

@@ -22,9 +22,9 @@ from ecs_agent.errors import (
     UnsupportedFeatureError,
 )
 from ecs_agent.providers import Capabilities, Cassette, FakeProvider, OpenAIProvider, RecordingProvider, RecordingTransport, TransportRequest
-from ecs_agent.providers.cassette_line import Call, Exchange
-from ecs_agent.providers.mask import Mask
-from ecs_agent.providers.request_data import secrets_in, without_secrets
+from ecs_agent.providers.recorded.cassette_line import Call, Exchange
+from ecs_agent.providers.recorded.mask import Mask
+from ecs_agent.providers.recorded.request_data import secrets_in, without_secrets
 from ecs_agent.streaming.fold import TextDeltas
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.testing import LoopbackServer, Reply, ScriptedTransport, assert_stream_laws, error_reply, run

@@ -18,10 +18,10 @@ from ecs_agent.providers import (
     OpenAIProvider,
     Preset,
     TransportRequest,
-    local_weights,
     resolve_model,
 )
-from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers.http.provider import HTTPProvider
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.testing import ScriptedTransport
 from ecs_agent.testing.transport import ScriptedResponse
 from ecs_agent.types import Message

@@ -9,7 +9,7 @@ from pydantic import BaseModel, create_model
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers import pydantic_to_response_format, response_format_of
-from ecs_agent.providers.response_format import is_model, wire_name
+from ecs_agent.providers.structured.response_format import is_model, wire_name
 
 T = TypeVar("T")
 

@@ -32,7 +32,7 @@ from ecs_agent.errors import (
     StreamInterruptedError,
 )
 from ecs_agent.providers import OpenAIProvider, TransportRequest
-from ecs_agent.providers.sdk_client import SDKTransport, client_base_url
+from ecs_agent.providers.http.sdk_client import SDKTransport, client_base_url
 from ecs_agent.testing import LoopbackServer, Reply, assert_stream_laws, chat_reply, chunk, error_reply, json_reply
 from ecs_agent.types import CompletionResult, Message, ToolCall
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import AnyUrl, BaseModel, Field, RootModel, create_model
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.strict_schema import BOUNDS, said_in_words, strict_schema
+from ecs_agent.providers.structured.strict_schema import BOUNDS, said_in_words, strict_schema
 from ecs_agent.types import JsonObject
 
 ALLOWED = {

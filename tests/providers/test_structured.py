@@ -23,8 +23,8 @@ from ecs_agent.providers import (
 )
 from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import ASSUMED
-from ecs_agent.providers.request_data import request_to_data
-from ecs_agent.providers.structured import LONGEST_PROBLEM, asked_format, unfenced, with_parsed
+from ecs_agent.providers.recorded.request_data import request_to_data
+from ecs_agent.providers.structured.parsing import LONGEST_PROBLEM, asked_format, unfenced, with_parsed
 from ecs_agent.testing import ScriptedTransport, chat_reply
 from ecs_agent.types import CompletionResult, Message, RefusalPart, RetryConfig, StreamDelta, ToolCall
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.wire import decode
 
-from ecs_agent.providers.openai_chat_chunk import plain_chunks
-from ecs_agent.providers.text_template import ATTEMPTS, TextTemplate
+from ecs_agent.providers.openai_chat.chunk import plain_chunks
+from ecs_agent.providers.wire.text_template import ATTEMPTS, TextTemplate
 from ecs_agent.streaming.sse import Run
 
 ENVELOPE = '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":7,"choices":[{"index":0,"delta":{"content":"%s"},"finish_reason":null}]}'

@@ -16,7 +16,7 @@ from yarl import URL
 
 from ecs_agent.errors import ProviderConnectionError, ProviderError, ProviderTimeoutError, StreamInterruptedError
 from ecs_agent.providers import OpenAIProvider, Secret, TransportRequest
-from ecs_agent.providers.aiohttp_transport import AiohttpTransport, _before_headers
+from ecs_agent.providers.http.aiohttp_transport import AiohttpTransport, _before_headers
 from ecs_agent.testing import LoopbackServer, Reply, chat_reply
 from ecs_agent.types import Message
 

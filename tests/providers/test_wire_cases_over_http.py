@@ -13,7 +13,7 @@ from tests.providers.wire import ABSENT, Case, Outcome, check, check_own, own_ca
 
 from ecs_agent.errors import ProviderError
 from ecs_agent.providers import AnthropicProvider, GeminiProvider, OpenAIProvider, OpenAIResponsesProvider
-from ecs_agent.providers.http import HTTPProvider
+from ecs_agent.providers.http.provider import HTTPProvider
 from ecs_agent.testing import Reply, ScriptedTransport, run
 from ecs_agent.types import CompletionResult, Message, StreamDelta
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from ecs_agent.cli.failures import ExitCode, complain, sentence
 from ecs_agent.cli.sanitize import one_line
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import local_weights
+from ecs_agent.providers.local import weights as local_weights
 
 _RUNTIME_MISSING = "the program that runs it is missing: pip install 'ecs-agent[local]'"
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers import LocalProvider, ModelRegistry, OpenAIProvider, Secret, local_weights
+from ecs_agent.providers import LocalProvider, ModelRegistry, OpenAIProvider, Secret
+from ecs_agent.providers.local import weights as local_weights
 from ecs_agent.providers.protocol import LLMProvider
 from ecs_agent.tools import scan_module
 from ecs_agent.tools.tool import AnyTool

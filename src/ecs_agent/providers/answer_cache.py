@@ -10,9 +10,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ecs_agent.logging import get_logger
-from ecs_agent.providers.mask import Mask
-from ecs_agent.providers.request_data import to_json
-from ecs_agent.providers.result_data import result_from_data, result_to_data
+from ecs_agent.providers.recorded.mask import Mask
+from ecs_agent.providers.recorded.request_data import to_json
+from ecs_agent.providers.recorded.result_data import result_from_data, result_to_data
 from ecs_agent.streaming.fold import fold
 from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.streaming.unfold import unfold

@@ -10,18 +10,18 @@ from functools import partial
 from typing import Any, Final, Unpack
 
 from ecs_agent.errors import BadRequestError, ConfigurationError, ProviderError
-from ecs_agent.providers.anthropic_messages import MessagesDecoder
-from ecs_agent.providers.anthropic_messages_request import Caching, Manner, count_body, encode_request
-from ecs_agent.providers.anthropic_messages_turns import unsent_blanks
-from ecs_agent.providers.anthropic_models import claude_capabilities
-from ecs_agent.providers.call_ids import missing_id
+from ecs_agent.providers.anthropic_messages.decoder import MessagesDecoder
+from ecs_agent.providers.anthropic_messages.models import claude_capabilities
+from ecs_agent.providers.anthropic_messages.request import Caching, Manner, count_body, encode_request
+from ecs_agent.providers.anthropic_messages.turns import unsent_blanks
 from ecs_agent.providers.capabilities import Capabilities
-from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.http_count import CountingHTTPProvider
+from ecs_agent.providers.http.client import HTTPOptions
+from ecs_agent.providers.http.counting import CountingHTTPProvider
+from ecs_agent.providers.http.sdk_client import SDKClient
 from ecs_agent.providers.protocol import ModelRequest
-from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
+from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject

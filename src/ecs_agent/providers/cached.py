@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 
 from ecs_agent.providers.answer_cache import AnswerCache
 from ecs_agent.providers.calling import as_stream
-from ecs_agent.providers.http_stream import check_seconds
+from ecs_agent.providers.http.stream import check_seconds
 from ecs_agent.providers.minute_limits import check_count
 from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
-from ecs_agent.providers.request_data import exact_request_to_data, secrets_in, to_json
+from ecs_agent.providers.recorded.request_data import exact_request_to_data, secrets_in, to_json
 from ecs_agent.providers.wrapping import WrapperProvider
 from ecs_agent.streaming.stream import CompletionStream, StreamTap
 from ecs_agent.types import CompletionResult, Message, Timing

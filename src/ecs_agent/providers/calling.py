@@ -16,7 +16,7 @@ from typing import Any, cast
 from ecs_agent.core.tasks import resumed
 from ecs_agent.providers.capabilities import capabilities_of
 from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
-from ecs_agent.providers.structured import asked_format, with_parsed
+from ecs_agent.providers.structured.parsing import asked_format, with_parsed
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.streaming.unfold import unfold
 from ecs_agent.types import CompletionResult, Message, StreamDelta

@@ -10,7 +10,7 @@ from ecs_agent.errors import ProviderError, ProviderExhaustedError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.script import Answer, Move, Piece, check_piece, moves, script_of
-from ecs_agent.providers.structured import asked_format, with_parsed
+from ecs_agent.providers.structured.parsing import asked_format, with_parsed
 from ecs_agent.streaming.fold import Fold
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, Usage

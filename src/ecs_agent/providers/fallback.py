@@ -19,9 +19,9 @@ from ecs_agent.errors import ErrorKind, ProviderError
 from ecs_agent.logging import get_logger
 from ecs_agent.providers.calling import ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of, common
-from ecs_agent.providers.error_data import LEAVES
-from ecs_agent.providers.http_stream import check_seconds
+from ecs_agent.providers.http.stream import check_seconds
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.recorded.error_data import LEAVES
 from ecs_agent.providers.token_count import TokenCount, count_tokens
 from ecs_agent.providers.wrapping import check_provider, close, model_of, name_of, stream_of
 from ecs_agent.streaming.stream import CompletionStream

@@ -10,15 +10,15 @@ from typing import Any, Final, Unpack
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import BadRequestError, ProviderError
-from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import Capabilities
-from ecs_agent.providers.gemini_content import GeminiDecoder
-from ecs_agent.providers.gemini_content_request import encode_request, model_name, model_path
-from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.http_count import CountingHTTPProvider
+from ecs_agent.providers.gemini_content.decoder import GeminiDecoder
+from ecs_agent.providers.gemini_content.request import encode_request, model_name, model_path
+from ecs_agent.providers.http.client import HTTPOptions
+from ecs_agent.providers.http.counting import CountingHTTPProvider
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
+from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ecs_agent.logging import get_logger
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
-from ecs_agent.providers.request_data import options_without_secrets
+from ecs_agent.providers.recorded.request_data import options_without_secrets
 from ecs_agent.providers.wrapping import WrapperProvider
 from ecs_agent.streaming.stream import CompletionStream, StreamTap
 from ecs_agent.types import CompletionResult, Message, StreamDelta

@@ -7,16 +7,16 @@ from functools import partial
 from typing import Final, Unpack
 
 from ecs_agent.errors import BadRequestError, ProviderError
-from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
-from ecs_agent.providers.http import HTTPProvider
-from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.openai_chat import ChatDecoder
-from ecs_agent.providers.openai_chat_request import encode_request
+from ecs_agent.providers.http.client import HTTPOptions
+from ecs_agent.providers.http.provider import HTTPProvider
+from ecs_agent.providers.http.sdk_client import SDKClient
+from ecs_agent.providers.openai_chat.decoder import ChatDecoder
+from ecs_agent.providers.openai_chat.request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
-from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import Settings, resolve
+from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.types import JsonObject
 

@@ -7,18 +7,18 @@ from functools import partial
 from typing import Any, Final, Literal, Unpack
 
 from ecs_agent.errors import ProviderError
-from ecs_agent.providers.call_ids import missing_id
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
-from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.http_count import CountingHTTPProvider
+from ecs_agent.providers.http.client import HTTPOptions
+from ecs_agent.providers.http.counting import CountingHTTPProvider
+from ecs_agent.providers.http.sdk_client import SDKClient
 from ecs_agent.providers.openai import OPENAI_KEYS, openai_settings
-from ecs_agent.providers.openai_responses import ResponsesDecoder
-from ecs_agent.providers.openai_responses_chain import digest_of
-from ecs_agent.providers.openai_responses_request import ResponsesSettings, encode_request, is_stored, split_instructions
-from ecs_agent.providers.openai_responses_withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.chain import digest_of
+from ecs_agent.providers.openai_responses.decoder import ResponsesDecoder
+from ecs_agent.providers.openai_responses.request import ResponsesSettings, encode_request, is_stored, split_instructions
+from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
 from ecs_agent.providers.protocol import ModelRequest
-from ecs_agent.providers.sdk_client import SDKClient
 from ecs_agent.providers.secret import Secret
+from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from ecs_agent.core.permits import Permits
 from ecs_agent.errors import RateLimitError
-from ecs_agent.providers.http_stream import check_seconds
+from ecs_agent.providers.http.stream import check_seconds
 from ecs_agent.providers.minute_limits import check_count
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
 from ecs_agent.providers.rate_limiter import RateLimiter

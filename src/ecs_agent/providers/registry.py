@@ -17,9 +17,9 @@ from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.anthropic import AnthropicProvider
 from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.gemini import GeminiProvider
-from ecs_agent.providers.http import HTTPProvider
-from ecs_agent.providers.http_client import HTTPOptions
-from ecs_agent.providers.local import LocalProvider
+from ecs_agent.providers.http.client import HTTPOptions
+from ecs_agent.providers.http.provider import HTTPProvider
+from ecs_agent.providers.local.provider import LocalProvider
 from ecs_agent.providers.openai import OpenAIProvider
 from ecs_agent.providers.openai_responses_provider import OpenAIResponsesProvider
 from ecs_agent.providers.presets import PRESETS, Family, Preset, split_model

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import ConfigurationError
-from ecs_agent.providers.sdk_client import SDKClient, client_base_url
+from ecs_agent.providers.http.sdk_client import SDKClient, client_base_url
 from ecs_agent.providers.secret import Secret
 
 

@@ -14,7 +14,7 @@ from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.calling import accepted, as_stream, ask
 from ecs_agent.providers.capabilities import Capabilities, capabilities_of
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
-from ecs_agent.providers.structured import asked_format, with_parsed
+from ecs_agent.providers.structured.parsing import asked_format, with_parsed
 from ecs_agent.providers.token_count import TokenCount, count_tokens
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, ToolSchema

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum, unique
 from typing import Any, Final, TypeAlias
 
-from ecs_agent.providers.error_data import error_from_data
+from ecs_agent.providers.recorded.error_data import error_from_data
 from ecs_agent.store.codecs import Codecs
 from ecs_agent.store.fact_data import FactData
 from ecs_agent.streaming.delta_data import DeltaReader

@@ -75,7 +75,7 @@ class AttemptDiscarded(msgspec.Struct, frozen=True):
 class AttemptFailed(msgspec.Struct, frozen=True):
     """Asking a model failed, or its answer broke off, or took too long. The attempt ends behind this, at once or when the turn is asked for again.
 
-    `error` is what was raised, as `ecs_agent.providers.error_data.error_to_data` has it: its kind and what it says, without secrets.
+    `error` is what was raised, as `ecs_agent.providers.recorded.error_data.error_to_data` has it: its kind and what it says, without secrets.
     """
 
     entity_id: EntityId

@@ -11,8 +11,8 @@ from typing import Any
 from ecs_agent.components import StreamPolicy, StreamStateComponent, TurnComponent
 from ecs_agent.core import Entity, EventKind
 from ecs_agent.errors import ProviderError, ProviderTimeoutError, StreamInterruptedError
-from ecs_agent.providers.error_data import error_to_data
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.recorded.error_data import error_to_data
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.systems.attempt import AttemptFailed
 from ecs_agent.systems.budget import Budget, LimitReached

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final, Literal, Self, TypeAlias, TypeGuard, cast
 
 from ecs_agent.errors import RecordingMissError
-from ecs_agent.providers.cassette import Cassette
 from ecs_agent.providers.protocol import ProviderLike
-from ecs_agent.providers.recording import RecordingProvider
-from ecs_agent.providers.replay import ReplayProvider
+from ecs_agent.providers.recorded.cassette import Cassette
+from ecs_agent.providers.recorded.recording import RecordingProvider
+from ecs_agent.providers.recorded.replay import ReplayProvider
 from ecs_agent.providers.wrapping import model_of, name_of
 
 Mode: TypeAlias = Literal["none", "once", "all"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ecs_agent.errors import ErrorKind
-from ecs_agent.providers.openai_chat_parts import SOURCE
+from ecs_agent.providers.openai_chat.parts import SOURCE
 from ecs_agent.providers.script import Script
 from ecs_agent.testing.fault_plan import FaultPlan
 from ecs_agent.testing.reply import chunk_body, usage_body

@@ -1,0 +1,1 @@
+"""Models on this machine, in a process of their own."""

@@ -1,0 +1,157 @@
+"""Writing requests of the OpenAI chat protocol."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from ecs_agent.providers.openai_chat.parts import CONTENT_PARTS, SOURCE
+from ecs_agent.providers.protocol import ModelRequest
+from ecs_agent.providers.wire.call_ids import sendable_id
+from ecs_agent.providers.wire.request_values import call_text, data_url, plain_option
+from ecs_agent.streaming.json_edge import is_list
+from ecs_agent.types import (
+    AudioPart,
+    CitationPart,
+    FilePart,
+    ImagePart,
+    JsonObject,
+    Message,
+    OpaquePart,
+    Part,
+    ReasoningPart,
+    RefusalPart,
+    TextPart,
+    ToolCall,
+    ToolSchema,
+)
+
+LONGEST_ID: Final = 40
+"""OpenAI refuses longer ids of calls, which other servers make."""
+
+_AS_THEY_ARE: Final = (
+    "parallel_tool_calls",
+    "output_format",
+    "response_format",
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "seed",
+    "logit_bias",
+    "metadata",
+    "reasoning_effort",
+    "logprobs",
+    "top_logprobs",
+)
+_CALLED = {"output_format": "response_format"}
+SHOWN_BELOW: Final = "(The result is shown below.)"
+"""The text of a result that is only pictures, files or sounds."""
+
+
+def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "max_tokens") -> JsonObject:
+    """The JSON of a request. What is not given is not sent; `extra_body` is merged last.
+
+    `limit` is what the server calls the most tokens it may answer with. Reasoning text is not sent back, since most servers refuse it; opaque data
+    of this protocol is. A message of the assistant that then says nothing is left out.
+    """
+    options = request.options
+    written = _messages(request.messages)
+    body: JsonObject = {"model": request.model, "messages": [message for message in written if message["role"] != "assistant" or _says(message)]}
+    for name in _AS_THEY_ARE:
+        value = options.get(name)
+        if value is not None:
+            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(name, value)
+    tools, choice = options.get("tools"), options.get("tool_choice")
+    if tools:
+        body["tools"] = [_tool(tool) for tool in tools]
+    if choice is not None:
+        body["tool_choice"] = _choice(choice)
+    if request.stream:
+        body["stream"] = True
+        if include_usage:
+            body["stream_options"] = {"include_usage": True}
+    return {**body, **(options.get("extra_body") or {})}
+
+
+def _choice(choice: object) -> Any:
+    if not isinstance(choice, str):
+        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
+    return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
+
+
+def _tool(tool: ToolSchema) -> JsonObject:
+    return {"type": "function", "function": {"name": tool.name, "description": tool.description, "parameters": tool.parameters}}
+
+
+def _messages(messages: Sequence[Message]) -> Iterator[JsonObject]:
+    """The messages. To most servers, OpenAI's among them, a result is text and nothing else: what tools showed stands behind all of a turn's."""
+    shown: list[JsonObject] = []
+    for message in messages:
+        if message.role != "tool" and shown:
+            yield {"role": "user", "content": shown}
+            shown = []
+        made = _message(message)
+        if message.role == "tool" and is_list(made["content"]):
+            media = [part for part in made["content"] if part["type"] != "text"]
+            shown += [{"type": "text", "text": f"(The result of the call {made['tool_call_id']}:)"}, *media]
+            made["content"] = message.content or SHOWN_BELOW
+        yield made
+    if shown:
+        yield {"role": "user", "content": shown}
+
+
+def _says(made: JsonObject) -> bool:
+    """Whether a message says anything."""
+    return any(value for name, value in made.items() if name not in ("role", "name"))
+
+
+def _message(message: Message) -> JsonObject:
+    made: JsonObject = {"role": message.role, "content": _content(message)}
+    if message.name and message.role != "tool":
+        made["name"] = message.name
+    if message.role == "tool":
+        made["tool_call_id"] = sendable_id(message.tool_call_id or "", LONGEST_ID, any_character=True)
+    calls = message.tool_calls
+    if calls:
+        made["tool_calls"] = [_call(call) for call in calls]
+    if message.refusal and not message.content:
+        made["refusal"] = message.refusal
+    for part in message.parts:
+        if isinstance(part, OpaquePart) and part.source == SOURCE:
+            made.update({name: value for name, value in part.data.items() if name != CONTENT_PARTS})
+            before = part.data.get(CONTENT_PARTS)
+            if before:
+                made["content"] = [*before, *([{"type": "text", "text": message.content}] if message.content else [])]
+    return made
+
+
+def _call(call: ToolCall) -> JsonObject:
+    function = {"name": call.name, "arguments": call_text(call)}
+    call_id = sendable_id(call.id, LONGEST_ID, any_character=True)
+    return {"id": call_id, "type": "function", "function": function, **((call.opaque or {}).get(SOURCE) or {})}
+
+
+def _content(message: Message) -> Any:
+    shown = [part for part in message.parts if not isinstance(part, ToolCall | OpaquePart | ReasoningPart | RefusalPart | CitationPart)]
+    if not shown and message.tool_calls:
+        return None
+    if all(isinstance(part, TextPart) for part in shown):
+        return message.content
+    return [_part(part) for part in shown]
+
+
+def _part(part: Part) -> JsonObject:
+    match part:
+        case ImagePart(url=url, data=data, media_type=kind, detail=detail):
+            image = {"url": url if data is None else data_url(kind, data)}
+            return {"type": "image_url", "image_url": {**image, "detail": detail} if detail else image}
+        case AudioPart(data=data, format=kind):
+            return {"type": "input_audio", "input_audio": {"data": b64encode(data).decode(), "format": kind}}
+        case FilePart(file_id=str(file_id)):
+            return {"type": "file", "file": {"file_id": file_id}}
+        case FilePart(data=data, filename=name, media_type=kind):
+            return {"type": "file", "file": {"filename": name or "file", "file_data": data_url(kind, data or b"")}}
+        case _:
+            return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}

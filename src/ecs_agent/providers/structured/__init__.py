@@ -1,0 +1,1 @@
+"""Answers that are objects: schemas, validation, and objects while they arrive."""
