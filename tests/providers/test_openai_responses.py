@@ -99,6 +99,17 @@ class TestOrder:
         assert kept == sorted(essence(item) for item in final_output(body) if (item["type"], item.get("execution")) != ("tool_search_call", "client"))
 
 
+def test_half_surrogate_pairs_in_an_answer_that_was_not_streamed_are_replaced() -> None:
+    reasoning = {"type": "reasoning", "id": "r", "encrypted_content": "\ud83d"}
+    cited = {"type": "output_text", "text": "x\ud83d", "annotations": [{"type": "url_citation", "url": "u\ud83d"}]}
+    body = json.dumps({"object": "response", "status": "completed", "output": [reasoning, {"type": "message", "content": [cited]}]})
+    assert decode([body.encode()], family=RESPONSES, content_type="application/json").result.message.parts == (
+        OpaquePart("openai-responses", {**reasoning, "encrypted_content": "\ufffd"}),
+        TextPart("x\ufffd"),
+        CitationPart("u\ufffd", data={"type": "url_citation", "url": "u\ufffd"}),
+    )
+
+
 class TestDeltasThatSayNothing:
     """What comes only in the `done` is told from there, also behind a delta that was empty."""
 

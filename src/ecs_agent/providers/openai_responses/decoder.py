@@ -35,7 +35,7 @@ from ecs_agent.providers.openai_responses.items import (
 )
 from ecs_agent.providers.wire.body_decoder import BodyDecoder
 from ecs_agent.streaming.decoder import DecoderPhase
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import JsonObject, OpaquePart, Part, StreamDelta
 
@@ -107,7 +107,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
         if is_object(found) and (found.get("object") == "response" or is_list(found.get("output"))):
-            self._answered(found, "", deltas)
+            self._answered(without_surrogates(found), "", deltas)
 
     def _typed(self, name: str, event: Event, deltas: list[StreamDelta]) -> None:
         number, ends = event.number, name in _ENDS
