@@ -8,8 +8,8 @@ import pytest
 
 from ecs_agent.errors import BadRequestError, UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.chain import digest_of
-from ecs_agent.providers.openai_responses.request import ENCRYPTED, LOGPROBS, ResponsesSettings, encode_request, is_stored
-from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.request import LOGPROBS, ResponsesSettings, encode_request, is_stored
+from ecs_agent.providers.openai_responses.withdrawn import ENCRYPTED, Withdrawn
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.types import ImagePart, JsonObject, Message, OpaquePart, TextPart, ToolSchema
 
