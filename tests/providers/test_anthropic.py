@@ -258,6 +258,33 @@ class TestWithdrawal:
                 await provider.complete(HI, **options)
         assert len(server.requests) == 1
 
+    async def test_a_model_that_takes_thoughts_in_neither_way_is_asked_in_both_and_tells_why(self) -> None:
+        def answer(request: Received) -> Reply:
+            return json_reply(error("invalid_request_error", "this model takes neither 'enabled' nor 'adaptive' thinking"), status=400)
+
+        async with LoopbackServer([answer]) as server, provider_for(server, "m") as provider:
+            with pytest.raises(BadRequestError, match="neither"):
+                await provider.complete(HI, reasoning_effort="low")
+        assert [request.body["thinking"]["type"] for request in server.requests] == ["adaptive", "enabled"]
+
+    @pytest.mark.parametrize(
+        ("refusal", "sent"),
+        [
+            ("max_tokens: 32000 > 8192, which is the maximum", {"model": "m", "max_tokens": 32_000}),
+            ("adaptive thinking is not supported", {"model": "m", "thinking": {"type": "adaptive"}}),
+            ("'thinking' cannot be 'disabled'", {"model": "m", "thinking": {"type": "disabled"}}),
+        ],
+    )
+    def test_requests_that_were_under_way_meanwhile_are_sent_again_too(self, refusal: str, sent: Any) -> None:
+        codec = AnthropicMessagesCodec()
+        assert [codec.withdraw(BadRequestError(refusal), sent) for _ in range(3)] == [True, True, True]
+
+    def test_of_two_limits_the_lower_one_holds(self) -> None:
+        codec = AnthropicMessagesCodec()
+        for told in ("8192 > 4096", "32000 > 8192"):
+            assert codec.withdraw(BadRequestError(f"max_tokens: {told}"), {"model": "m", "max_tokens": int(told.split()[0])})
+        assert codec.encode(ModelRequest("m", HI))["max_tokens"] == 4096
+
     def test_another_failure_teaches_nothing(self) -> None:
         assert not AnthropicMessagesCodec().withdraw(ServerError("max_tokens: 32000 > 8192"), {"model": "m"})
 

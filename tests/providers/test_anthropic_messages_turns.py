@@ -89,6 +89,12 @@ def test_results_of_one_id_answer_the_calls_in_their_order() -> None:
     ]
 
 
+def test_an_id_that_is_used_again_means_the_newer_call() -> None:
+    turns = turns_of([USER, calling("a"), USER, calling("a"), ok("a", "7")])
+    lost = {"type": "tool_result", "tool_use_id": "a", "content": "The tool was not run.", "is_error": True}
+    assert [turn["content"] for turn in turns[1:]] == [[use("a")], [lost, text("?")], [use("a_2")], [result("a_2", "7")]]
+
+
 def test_one_message_object_that_stands_twice_is_two_messages() -> None:
     same = ok("a")
     assert_valid(turns_of([USER, calling("a"), same, calling("a"), same]))

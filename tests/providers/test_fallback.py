@@ -166,6 +166,12 @@ async def test_the_failure_of_a_single_one_is_its_own() -> None:
     assert error.provider == "a"
 
 
+async def test_the_failure_of_a_single_one_is_not_its_own_cause() -> None:
+    with pytest.raises(ServerError) as caught:
+        await FallbackProvider([fake("one", ServerError("down"))]).complete(HI)
+    assert caught.value.__cause__ is None
+
+
 async def test_failures_without_a_kind_of_ours_are_told_by_what_they_are() -> None:
     class Foreign:
         def __init__(self, error: Exception) -> None:

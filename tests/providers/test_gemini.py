@@ -183,10 +183,18 @@ async def test_a_model_that_wants_signatures_gets_the_documented_one_though_its_
 
 async def test_a_refusal_that_cannot_be_healed_is_not_asked_again() -> None:
     codec = GeminiCodec()
-    assert codec.withdraw(BadRequestError("Function call is missing a thought_signature"), {})
-    assert not codec.withdraw(BadRequestError("Function call is missing a thought_signature"), {})
+    assert [codec.withdraw(BadRequestError("Function call is missing a thought_signature"), {}) for _ in range(2)] == [True, True]  # of two at once
     assert not GeminiCodec().withdraw(BadRequestError("missing field"), {})
     assert not GeminiCodec().withdraw(RateLimitError("missing thought signature"), {})
+
+
+async def test_a_model_that_wants_another_signature_than_the_documented_one_is_asked_twice_and_tells_why() -> None:
+    wants = refusal(400, "Function call is missing a thought_signature in functionCall parts.", "INVALID_ARGUMENT")
+    turn = [*HI, Message("assistant", "", [ToolCall("toolu_1", "f", {})]), Message("tool", "ok", tool_call_id="toolu_1")]
+    async with LoopbackServer([wants]) as server, provider_for(server, model="endpoints/7") as provider:
+        with pytest.raises(BadRequestError, match="thought_signature"):
+            await provider.complete(turn)
+    assert len(server.requests) == 2
 
 
 # Counting

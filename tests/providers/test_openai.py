@@ -459,6 +459,15 @@ class TestWithdrawal:
         assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("options", [{"proxy": "http://user:hidden@[::1"}, {}])
+async def test_a_proxy_that_is_no_url_is_an_error_of_the_request_that_shows_no_password(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://user:hidden@[::1")
+    async with OpenAIProvider(base_url="http://localhost:9/v1", model="m", **options) as provider:
+        with pytest.raises(ProviderConnectionError) as caught:
+            await provider.complete(HI)
+    assert "hidden" not in str(caught.value)
+
+
 class TestClosingTheProvider:
     @pytest.mark.parametrize("turns", range(0, 40, 3))
     async def test_whatever_arrives_meanwhile_is_a_typed_end(self, turns: int) -> None:

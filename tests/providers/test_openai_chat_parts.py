@@ -44,6 +44,22 @@ class TestWhetherThereIsAnything:
         assert not holds_opaque(Delta(content="x", reasoning="y", refusal="z", tool_calls=[{}], annotations=[{}], images=[{}]))
 
 
+class TestHalfSurrogatePairs:
+    """What is kept as it stands holds none: no encoding can carry them."""
+
+    def test_in_what_goes_back_to_the_server(self) -> None:
+        found = kept({"reasoning_details": [{"text": "a\ud83d"}], "encrypted_content": "\ud83d", "extra_content": {"x": ["\ud83d"]}})
+        assert found == {"reasoning_details": [{"text": "a\ufffd"}], "encrypted_content": "\ufffd", "extra_content": {"x": ["\ufffd"]}}
+
+    def test_two_that_come_in_pieces_are_whole(self) -> None:
+        assert details({"index": 1, "text": "\ud83d"}, {"index": 1, "text": "\ude00"}) == [{"index": 1, "text": "\U0001f600"}]
+
+    def test_in_sources_and_images(self) -> None:
+        cited = {"url": f"{A}\ud83d", "title": "\ud83d"}
+        assert Citations().annotated([cited]) == [CitationPart(f"{A}\ufffd", "\ufffd", data={"url": f"{A}\ufffd", "title": "\ufffd"})]
+        assert images_of([{"image_url": f"{A}\ud83d"}]) == [ImagePart(url=f"{A}\ufffd")]
+
+
 class TestEntriesThatComeInPieces:
     def test_texts_are_joined_and_of_everything_else_the_last_value_counts(self) -> None:
         assert details(

@@ -142,6 +142,12 @@ def test_a_choice_of_tools(choice: str, sent: Any) -> None:
     assert made["tool_choice"] == sent
 
 
+@pytest.mark.parametrize(("choice", "sent"), [("auto", False), ("none", False), ("required", True), ("f", True)])
+def test_where_there_are_no_tools_servers_refuse_a_choice_and_one_that_makes_no_difference_is_not_sent(choice: str, sent: bool) -> None:
+    assert ("tool_choice" in body(tool_choice=choice)) is sent
+    assert body(tool_choice=choice, extra_body={"tools": []})["tool_choice"]
+
+
 @pytest.mark.parametrize(("usage", "options"), [(True, {"include_usage": True}), (False, None)])
 def test_usage_is_asked_for_in_streams(usage: bool, options: Any) -> None:
     sent = encode_request(ModelRequest("m", [], stream=True), include_usage=usage)

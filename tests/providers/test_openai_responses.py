@@ -99,6 +99,37 @@ class TestOrder:
         assert kept == sorted(essence(item) for item in final_output(body) if (item["type"], item.get("execution")) != ("tool_search_call", "client"))
 
 
+def test_half_surrogate_pairs_in_an_answer_that_was_not_streamed_are_replaced() -> None:
+    reasoning = {"type": "reasoning", "id": "r", "encrypted_content": "\ud83d"}
+    cited = {"type": "output_text", "text": "x\ud83d", "annotations": [{"type": "url_citation", "url": "u\ud83d"}]}
+    body = json.dumps({"object": "response", "status": "completed", "output": [reasoning, {"type": "message", "content": [cited]}]})
+    assert decode([body.encode()], family=RESPONSES, content_type="application/json").result.message.parts == (
+        OpaquePart("openai-responses", {**reasoning, "encrypted_content": "\ufffd"}),
+        TextPart("x\ufffd"),
+        CitationPart("u\ufffd", data={"type": "url_citation", "url": "u\ufffd"}),
+    )
+
+
+class TestDeltasThatSayNothing:
+    """What comes only in the `done` is told from there, also behind a delta that was empty."""
+
+    @pytest.mark.parametrize("more", [{}, {"logprobs": [1]}])
+    def test_of_a_text(self, more: JsonObject) -> None:
+        whole = {"type": "response.output_text.done", "item_id": "m", "output_index": 0, "content_index": 0, "text": "Hello"}
+        assert read(text("", **more), whole).result.message.parts == (TextPart("Hello"),)
+
+    def test_of_a_refusal(self) -> None:
+        begun = {"type": "response.refusal.delta", "item_id": "m", "content_index": 0, "delta": ""}
+        whole = {"type": "response.refusal.done", "item_id": "m", "content_index": 0, "refusal": "No."}
+        assert read(begun, whole).result.message.refusal == "No."
+
+    @pytest.mark.parametrize("kind", ["reasoning_text", "reasoning_summary_text"])
+    def test_of_thoughts(self, kind: str) -> None:
+        begun = {"type": f"response.{kind}.delta", "item_id": "r", "delta": ""}
+        whole = {"type": f"response.{kind}.done", "item_id": "r", "text": "Hm."}
+        assert read(begun, whole).result.message.reasoning == "Hm."
+
+
 def final_output(body: bytes) -> list[JsonObject]:
     lines = [line[5:] for line in body.decode().splitlines() if line.startswith("data:") and '"response.completed"' in line]
     found: list[JsonObject] = json.loads(lines[-1])["response"]["output"]

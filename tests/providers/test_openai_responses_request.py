@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.errors import BadRequestError, UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.chain import digest_of
-from ecs_agent.providers.openai_responses.request import ENCRYPTED, LOGPROBS, ResponsesSettings, encode_request, is_stored
-from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.request import LOGPROBS, ResponsesSettings, encode_request, is_stored
+from ecs_agent.providers.openai_responses.withdrawn import ENCRYPTED, Withdrawn
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.types import ImagePart, JsonObject, Message, OpaquePart, TextPart, ToolSchema
 
@@ -169,7 +169,7 @@ class TestStore:
 
     def test_or_the_server_did_not_take_it(self) -> None:
         lost, unable = Withdrawn(), Withdrawn()
-        lost.lost.add("resp_1")
+        assert lost.take(BadRequestError("Previous response not found"), {"previous_response_id": "resp_1"})
         unable.chains = False
         for withdrawn in (lost, unable):
             sent = body(*self.conversation(), settings=ResponsesSettings(store=True), withdrawn=withdrawn)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ecs_agent.errors import BadRequestError, RateLimitError
-from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.withdrawn import MOST_REMEMBERED, Withdrawn
 from ecs_agent.types import JsonObject
 
 REASONING: JsonObject = {"type": "reasoning", "id": "rs_1", "encrypted_content": "E"}
@@ -74,15 +74,39 @@ def test_what_was_not_sent_cannot_be_left_out(words: str, without: str) -> None:
     assert not Withdrawn().take(BadRequestError(words), sent)
 
 
-@pytest.mark.parametrize("words", ["'reasoning.summary' no", "Item with id 'rs_1' not found"])
-def test_nothing_is_left_out_twice(words: str) -> None:
+@pytest.mark.parametrize("words", ["'reasoning.summary' no", "Unknown parameter: 'include'", "Item with id 'rs_1' not found"])
+def test_requests_that_were_under_way_meanwhile_are_sent_again_too(words: str) -> None:
     withdrawn = Withdrawn()
     sent = {name: value for name, value in SENT.items() if name != "previous_response_id"}
-    assert withdrawn.take(BadRequestError(words), sent)
-    assert not withdrawn.take(BadRequestError(words), sent)
+    assert [withdrawn.take(BadRequestError(words), sent) for _ in range(3)] == [True, True, True]
+
+
+def test_other_things_that_are_included_do_not_count_as_encrypted_reasoning() -> None:
+    sent = {"model": "m", "input": [], "include": ["message.output_text.logprobs"]}
+    assert not Withdrawn().take(BadRequestError("Unknown parameter: 'include'."), sent)
 
 
 def test_a_model_without_encrypted_reasoning_is_sent_none_either() -> None:
     withdrawn, error = Withdrawn(), BadRequestError("Encrypted content is not supported with this model")
-    assert [withdrawn.take(error, SENT) for _ in range(3)] == [True, True, False]
+    assert withdrawn.take(error, SENT)
+    assert withdrawn.take(error, {**SENT, "include": []})
+    assert not withdrawn.take(error, {**SENT, "include": [], "input": []})
     assert (withdrawn.plain_models, withdrawn.refused) == ({"m"}, {"rs_1", "ws_1"})
+
+
+def test_of_many_refusals_the_oldest_are_forgotten() -> None:
+    withdrawn = Withdrawn()
+    for number in range(MOST_REMEMBERED + 2):
+        item = {**REASONING, "id": f"rs_{number}"}
+        assert withdrawn.take(BadRequestError("Item with id not found"), {"model": "m", "input": [item]})
+        assert withdrawn.take(BadRequestError("Previous response not found"), {"input": [], "previous_response_id": f"previous_{number}"})
+    for remembered, before in ((withdrawn.refused, "rs"), (withdrawn.lost, "previous")):
+        assert len(remembered) == MOST_REMEMBERED
+        assert f"{before}_1" not in remembered
+        assert f"{before}_{MOST_REMEMBERED + 1}" in remembered
+
+
+def test_all_that_one_request_was_refused_for_is_remembered() -> None:
+    withdrawn, many = Withdrawn(), [{**REASONING, "id": f"rs_{number}"} for number in range(MOST_REMEMBERED + 2)]
+    assert withdrawn.take(BadRequestError("Item with id not found"), {"model": "m", "input": many})
+    assert len(withdrawn.refused) == len(many)

@@ -90,7 +90,10 @@ class AnthropicMessagesCodec:
         return MessagesDecoder(content_type, call_id=partial(missing_id, request.messages), unsent=unsent_blanks(request.messages))
 
     def withdraw(self, error: ProviderError, sent: JsonObject) -> bool:
-        """Ask for fewer tokens, or for thoughts in the other way, where that is what a model refused."""
+        """Ask for fewer tokens, or for thoughts in the other way, where that is what a model refused.
+
+        Requests that were under way when it was learned are refused the same, and are sent again as well.
+        """
         if not isinstance(error, BadRequestError):
             return False
         model, words = str(sent.get("model")), str(error)
@@ -98,10 +101,11 @@ class AnthropicMessagesCodec:
         told = _TOO_MANY.search(words)
         asked = sent.get("thinking")
         thinking = asked.get("type") if is_object(asked) else None
-        if told is not None and int(told[1]) == known.max_tokens:
-            self._learned[model] = replace(known, max_tokens=int(told[2]))
-        elif thinking in ("adaptive", "enabled") and "adaptive" in words:
-            self._learned[model] = replace(known, adaptive=thinking == "enabled")
+        other_way = thinking == "enabled"
+        if told is not None and int(told[1]) == sent.get("max_tokens"):
+            self._learned[model] = replace(known, max_tokens=min(known.max_tokens, int(told[2])))
+        elif thinking in ("adaptive", "enabled") and "adaptive" in words and known.adaptive in (None, other_way):  # else both are refused
+            self._learned[model] = replace(known, adaptive=other_way)
         elif thinking == "disabled" and "thinking" in words and "disabled" in words:
             self._learned[model] = replace(known, may_be_told_not_to_think=False)
         else:

@@ -235,7 +235,9 @@ class Round:
         self._owner.note_failed(self.place, error)
         self._failures.append(_Failure(name, kind, error))
         if not self._left:
-            raise error if len(self._failures) == 1 else _told_of_all(self._failures) from error
+            if len(self._failures) == 1:
+                raise error
+            raise _told_of_all(self._failures) from error
         _log.warning("asking the next provider", failed=name, kind=str(kind), next=name_of(self._owner.providers[self._left[0]]))
 
     def sign(self, error: Exception) -> None:

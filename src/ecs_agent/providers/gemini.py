@@ -87,7 +87,7 @@ class GeminiCodec:
         if isinstance(error, BadRequestError) and "generateContentRequest" in sent and "generatecontentrequest" in words and "unknown" in words:
             self._counts_whole = False
             return True
-        if isinstance(error, BadRequestError) and not self._stand_in and "missing" in words and "thought signature" in words:
+        if isinstance(error, BadRequestError) and "missing" in words and "thought signature" in words:
             self._stand_in = True
             return True
         return False

@@ -71,14 +71,19 @@ def _owed(messages: Sequence[Message], at: int, ids: list[dict[int, str]], resul
 
 
 def _results(messages: Sequence[Message]) -> dict[_Place, int | None]:
-    """Where the result of each call is: the first that has its id and answers no earlier call; None if there is none."""
+    """Where the result of each call is: the first behind it that has its id; None if there is none.
+
+    An id that is used again, as by servers that number the calls of each answer anew, means the newer call; within one message the calls are
+    answered in their order.
+    """
     results: dict[_Place, int | None] = {}
     waiting: dict[str, list[_Place]] = {}
     for at, message in enumerate(messages):
         for place, part in enumerate(message.parts):
             if isinstance(part, ToolCall) and message.role == "assistant":
                 results[at, place] = None
-                waiting.setdefault(part.id, []).append((at, place))
+                others = waiting.get(part.id, ())
+                waiting[part.id] = [*[other for other in others if other[0] == at], (at, place)]
         if message.role == "tool" and (open_calls := waiting.get(message.tool_call_id or "")):
             results[open_calls.pop(0)] = at
     return results

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias, TypedDict, TypeVar
-from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import msgspec
@@ -19,7 +18,7 @@ from ecs_agent._version import __version__
 from ecs_agent.errors import ConfigurationError, MalformedResponseError, ProviderError, ProviderTimeoutError, StreamInterruptedError
 from ecs_agent.providers.classify import classify_error_object, classify_response, error_object, request_id_of, scrub
 from ecs_agent.providers.http.sdk_client import SDKClient, SDKTransport
-from ecs_agent.providers.http.sdk_errors import client_secrets
+from ecs_agent.providers.http.sdk_errors import client_secrets, password_in
 from ecs_agent.providers.http.stream import TimeLimits, check_seconds
 from ecs_agent.providers.rate_limiter import RateLimiter
 from ecs_agent.providers.settings import Settings
@@ -158,7 +157,7 @@ class HTTPClient:
         self._slots = StreamSlots(max_streams, pool_timeout)
         self._limiter = RateLimiter(requests_per_minute, pool_timeout)
         self._headers = dict(headers or {})
-        self._proxy_passwords = [word for url in (proxy, *getproxies().values()) if url and (word := urlsplit(url).password)]
+        self._proxy_passwords = [word for url in (proxy, *getproxies().values()) if url for word in password_in(url)]
         if settings.client is not None:
             transport = _transport_of(settings.client, {"transport": transport, "proxy": proxy, "ssl_context": ssl_context})
         self._transport = transport if transport is not None else default_transport(connect_timeout, proxy, ssl_context)

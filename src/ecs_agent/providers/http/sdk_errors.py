@@ -140,7 +140,7 @@ def client_secrets(client: object) -> list[str]:
     held += [peek(client, name) for name in ("default_headers", "default_query")]
     words = [word for fields in held for word in _secret_words(_mapping(fields))]
     words += _secret_words({name: peek(client, name) for name in _SECRETS})
-    return list(dict.fromkeys([*words, *_password(str(peek(client, "base_url")))]))
+    return list(dict.fromkeys([*words, *password_in(str(peek(client, "base_url")))]))
 
 
 def _secret_words(fields: Mapping[object, object]) -> list[str]:
@@ -149,7 +149,8 @@ def _secret_words(fields: Mapping[object, object]) -> list[str]:
     return [word for value in told for word in value.split() if len(word) >= SHORTEST_SECRET]
 
 
-def _password(url: str) -> list[str]:
+def password_in(url: str) -> list[str]:
+    """The password of a URL, which may be none at all; nothing is raised."""
     try:
         found = urlsplit(url).password
     except ValueError:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ecs_agent.providers.openai_chat.chunk import Delta
 from ecs_agent.providers.openai_chat.fields import THOUGHTS
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.types import CitationPart, ImagePart, JsonObject, OpaquePart
 
@@ -58,7 +58,7 @@ class OpaqueFields:
         data |= {name: str(text) for name, text in self._texts.items() if text}
         if self._extra:
             data["extra_content"] = self._extra
-        return (OpaquePart(SOURCE, data),) if data else ()
+        return (OpaquePart(SOURCE, without_surrogates(data)),) if data else ()
 
 
 class _Entries:
@@ -171,7 +171,7 @@ class Citations:
 
 
 def _citations(found: Any) -> Iterator[CitationPart]:
-    for entry in found if is_list(found) else ():
+    for entry in without_surrogates(found) if is_list(found) else ():
         fields = {"url": entry} if isinstance(entry, str) else entry
         if is_object(fields):
             named = fields.get("url_citation")
@@ -197,5 +197,5 @@ def _position(value: Any) -> int | None:
 
 def images_of(found: Any) -> list[ImagePart]:
     """Images that the model made."""
-    urls = [entry.get("image_url") for entry in (found if is_list(found) else ()) if is_object(entry)]
+    urls = [entry.get("image_url") for entry in (without_surrogates(found) if is_list(found) else ()) if is_object(entry)]
     return [ImagePart(url=address) for url in urls if isinstance(address := url.get("url") if is_object(url) else url, str) and address]

@@ -63,16 +63,16 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
         value = options.get(name)
         if value is not None:
             body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(name, value)
-    tools, choice = options.get("tools"), options.get("tool_choice")
+    tools, choice, extra = options.get("tools"), options.get("tool_choice"), options.get("extra_body") or {}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
-    if choice is not None:
+    if choice is not None and (tools or "tools" in extra or choice not in ("auto", "none")):  # a choice without tools is refused
         body["tool_choice"] = _choice(choice)
     if request.stream:
         body["stream"] = True
         if include_usage:
             body["stream_options"] = {"include_usage": True}
-    return {**body, **(options.get("extra_body") or {})}
+    return {**body, **extra}
 
 
 def _choice(choice: object) -> Any:

@@ -35,7 +35,7 @@ from ecs_agent.providers.openai_responses.items import (
 )
 from ecs_agent.providers.wire.body_decoder import BodyDecoder
 from ecs_agent.streaming.decoder import DecoderPhase
-from ecs_agent.streaming.json_edge import is_list, is_object
+from ecs_agent.streaming.json_edge import is_list, is_object, without_surrogates
 from ecs_agent.streaming.sse import Run
 from ecs_agent.types import JsonObject, OpaquePart, Part, StreamDelta
 
@@ -82,10 +82,11 @@ class ResponsesDecoder(BodyDecoder):
         if not events:
             return []
         first, last = events[0], events[-1]
-        self._of(first, "message").streamed.add("content")
+        texts = [event.delta for event in events]
+        if any(texts):
+            self._of(first, "message").streamed.add("content")
         if last.sequence_number is not None:
             self._number = last.sequence_number
-        texts = [event.delta for event in events]
         self._length += len("".join(texts))
         return texts
 
@@ -106,7 +107,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
         if is_object(found) and (found.get("object") == "response" or is_list(found.get("output"))):
-            self._answered(found, "", deltas)
+            self._answered(without_surrogates(found), "", deltas)
 
     def _typed(self, name: str, event: Event, deltas: list[StreamDelta]) -> None:
         number, ends = event.number, name in _ENDS
@@ -191,9 +192,10 @@ class ResponsesDecoder(BodyDecoder):
     # Texts
 
     def _text_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item = self._of(event, "message")
-        item.streamed.add("content")
-        self._text(text_of(event.delta), event.logprobs, deltas)
+        item, text = self._of(event, "message"), text_of(event.delta)
+        if text:
+            item.streamed.add("content")
+        self._text(text, event.logprobs, deltas)
 
     def _text(self, text: str, logprobs: Any, deltas: list[StreamDelta]) -> None:
         self._length += len(text)
@@ -204,8 +206,10 @@ class ResponsesDecoder(BodyDecoder):
         self._part(self._of(event, "message"), place_of(event.content_index), part, deltas)
 
     def _refusal_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        self._of(event, "message").streamed.add("refusal")
-        self._refuse(text_of(event.delta), deltas)
+        item, text = self._of(event, "message"), text_of(event.delta)
+        if text:
+            item.streamed.add("refusal")
+        self._refuse(text, deltas)
 
     def _refuse(self, text: str, deltas: list[StreamDelta]) -> None:
         self._refused = self._refused or bool(text)
@@ -256,9 +260,10 @@ class ResponsesDecoder(BodyDecoder):
     # Thoughts
 
     def _summary_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item, place = self._of(event, "reasoning"), place_of(event.summary_index)
-        item.told.add(("summary", place))
-        self._think(item, "summary", place, text_of(event.delta), deltas)
+        item, place, text = self._of(event, "reasoning"), place_of(event.summary_index), text_of(event.delta)
+        if text:
+            item.told.add(("summary", place))
+        self._think(item, "summary", place, text, deltas)
 
     def _summary_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         text = text_of(event.part.get("text")) if is_object(event.part) else text_of(event.text)
@@ -266,9 +271,10 @@ class ResponsesDecoder(BodyDecoder):
         self._think_whole(item, "summary", place_of(event.summary_index), text, deltas)
 
     def _thought_delta(self, event: Event, deltas: list[StreamDelta]) -> None:
-        item = self._of(event, "reasoning")
-        item.streamed.add("reasoning")
-        self._think(item, "reasoning", 0, text_of(event.delta), deltas)
+        item, text = self._of(event, "reasoning"), text_of(event.delta)
+        if text:
+            item.streamed.add("reasoning")
+        self._think(item, "reasoning", 0, text, deltas)
 
     def _thought_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         self._think_whole(self._of(event, "reasoning"), "reasoning", 0, text_of(event.text), deltas)

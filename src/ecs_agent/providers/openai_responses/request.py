@@ -9,13 +9,12 @@ from typing import Any, Final
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.chain import anchor_of
 from ecs_agent.providers.openai_responses.input import InputWriter
-from ecs_agent.providers.openai_responses.withdrawn import Withdrawn
+from ecs_agent.providers.openai_responses.withdrawn import ENCRYPTED, Withdrawn
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
 from ecs_agent.providers.wire.request_values import plain_option
 from ecs_agent.streaming.json_edge import is_list, is_object
 from ecs_agent.types import JsonObject, Message, TextPart, ToolSchema
 
-ENCRYPTED: Final = "reasoning.encrypted_content"
 LOGPROBS: Final = "message.output_text.logprobs"
 
 _NAMES: Final = {

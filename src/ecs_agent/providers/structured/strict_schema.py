@@ -8,7 +8,7 @@ What OpenAI takes with `strict` (platform.openai.com/docs/guides/structured-outp
 * `pattern` (without looking around), nine values of `format`, the bounds of numbers and `minItems`, `maxItems`.
 
 What a keyword beyond those says is told to the model in words, in the description, and checked when the answer is validated. Anthropic takes closed
-schemas too, but no bounds: `said_in_words(schema, BOUNDS)` leaves them out. Gemini takes all of this (`responseJsonSchema`).
+schemas too, but no bounds; Gemini takes nearly all of this. What they do not take, the `schema` modules of their protocols say in words as well.
 """
 
 from __future__ import annotations

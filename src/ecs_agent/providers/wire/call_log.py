@@ -61,8 +61,11 @@ class CallLog:
         calls: list[ToolCall] = []
         taken: set[str] = set()
         for number, call in enumerate(self._log.final(finish, self._call_id)):
-            calls.append(replace(call, id=f"{call.id}_{number}") if call.id in taken else call)
-            taken.add(calls[-1].id)
+            call_id, more = call.id, number
+            while call_id in taken:
+                call_id, more = f"{call.id}_{more}", more + 1
+            calls.append(replace(call, id=call_id) if call_id != call.id else call)
+            taken.add(call_id)
         return calls or None
 
 
