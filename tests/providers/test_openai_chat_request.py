@@ -124,14 +124,19 @@ def test_options_are_sent_under_their_names() -> None:
         max_tokens=5,
         stop=["x"],
         seed=1,
-        parallel_tool_calls=False,
         reasoning_effort="low",
         extra_body={"temperature": 1, "top_k": 2},
     )
     assert sent == {
         "model": "m", "messages": [], "temperature": 1, "max_tokens": 5, "stop": ["x"], "seed": 1,
-        "parallel_tool_calls": False, "reasoning_effort": "low", "top_k": 2,
+        "reasoning_effort": "low", "top_k": 2,
     }  # fmt: skip
+
+
+def test_how_tools_are_called_is_only_said_where_there_are_some() -> None:
+    assert "parallel_tool_calls" not in body(parallel_tool_calls=False)
+    assert body(parallel_tool_calls=False, tools=[ToolSchema("f", "", {})])["parallel_tool_calls"] is False
+    assert body(parallel_tool_calls=False, extra_body={"tools": [{}]})["parallel_tool_calls"] is False
 
 
 @pytest.mark.parametrize(("choice", "sent"), [("auto", "auto"), ("required", "required"), ("f", {"type": "function", "function": {"name": "f"}})])

@@ -19,7 +19,7 @@ from ecs_agent.providers.http.stream import check_seconds
 from ecs_agent.providers.minute_limits import check_count
 from ecs_agent.providers.protocol import TIME_LIMITS, ProviderLike, RequestOptions
 from ecs_agent.providers.recorded.request_data import exact_request_to_data, secrets_in, to_json
-from ecs_agent.providers.wrapping import WrapperProvider
+from ecs_agent.providers.wrapping import WrapperProvider, address_of
 from ecs_agent.streaming.stream import CompletionStream, StreamTap
 from ecs_agent.types import CompletionResult, Message, Timing
 
@@ -122,7 +122,7 @@ class CachedProvider(WrapperProvider):
     def _key(self, messages: Sequence[Message], options: RequestOptions) -> str | None:
         """A digest of what is asked; None if it is no data."""
         try:
-            asked = {"provider": self.name, **exact_request_to_data(messages, options, self.model)}
+            asked = {"provider": self.name, "address": address_of(self.provider), **exact_request_to_data(messages, options, self.model)}
             return sha256(to_json(asked, in_order=True)).hexdigest()
         except (TypeError, ValueError, AttributeError):  # whatever is wrong with it, the provider says it better
             return None

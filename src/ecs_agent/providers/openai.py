@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Unpack
 
@@ -20,13 +21,23 @@ from ecs_agent.providers.wire.call_ids import missing_id
 from ecs_agent.streaming.decoder import StreamDecoder
 from ecs_agent.types import JsonObject
 
+MOST_LEARNED: Final = 1024
+"""Of so many models it is remembered what they do not take."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Manner:
+    """How a model is asked: whether a stream is to tell its usage, and what the limit of tokens is called."""
+
+    include_usage: bool = True
+    limit: str = "max_tokens"
+
 
 class OpenAIChatCodec:
-    """The chat protocol. Usage is asked for in streams until a server refuses to be asked, and the limit of tokens is called as it wants it."""
+    """The chat protocol. A model is asked for usage in streams until it refuses to be asked, and the limit of tokens is called as it wants it."""
 
     def __init__(self) -> None:
-        self._include_usage = True
-        self._limit = "max_tokens"
+        self._learned: dict[str, _Manner] = {}
 
     def path(self, request: ModelRequest) -> str:  # noqa: ARG002 - other protocols have the model in it
         """Always the same."""
@@ -42,7 +53,8 @@ class OpenAIChatCodec:
 
     def encode(self, request: ModelRequest) -> JsonObject:
         """The request's JSON."""
-        return encode_request(request, include_usage=self._include_usage and request.stream, limit=self._limit)
+        manner = self._learned.get(request.model, _Manner())
+        return encode_request(request, include_usage=manner.include_usage and request.stream, limit=manner.limit)
 
     def decoder(self, content_type: str, request: ModelRequest) -> StreamDecoder:
         """A decoder for the body that answers a request."""
@@ -52,14 +64,18 @@ class OpenAIChatCodec:
         """Stop asking for usage, or say `max_completion_tokens`, where that is what was refused."""
         if not isinstance(error, BadRequestError):
             return False
-        words = str(error)
+        words, model = str(error), str(sent.get("model"))
+        manner = self._learned.get(model, _Manner())
         if "stream_options" in sent and ("stream_options" in words or "include_usage" in words):
-            self._include_usage = False
-            return True
-        if "max_tokens" in sent and "max_completion_tokens" in words:
-            self._limit = "max_completion_tokens"
-            return True
-        return False
+            manner = replace(manner, include_usage=False)
+        elif "max_tokens" in sent and "max_completion_tokens" in words:
+            manner = replace(manner, limit="max_completion_tokens")
+        else:
+            return False
+        self._learned[model] = manner
+        if len(self._learned) > MOST_LEARNED:
+            del self._learned[next(iter(self._learned))]
+        return True
 
 
 OPENAI_KEYS: Final = ("OPENAI_API_KEY", "LLM_API_KEY")

@@ -128,6 +128,13 @@ def model_of(provider: object) -> str:
     return str(getattr(provider, "model", "") or "")
 
 
+def address_of(provider: object) -> str:
+    """Where a provider asks, through those that stand before it; "" when it does not say."""
+    while not (address := getattr(provider, "base_url", "")) and (behind := getattr(provider, "provider", None)) is not None:
+        provider = behind
+    return str(address or "")
+
+
 async def stream_of(provider: ProviderLike, messages: Sequence[Message], options: RequestOptions) -> CompletionStream:
     """Ask for a stream.
 

@@ -14,8 +14,9 @@ from ecs_agent.errors import MalformedResponseError
 from ecs_agent.providers.embeddings.openai_wire import OpenAIEmbeddingCodec, batches, check_batch_size, check_lengths, read_answer
 from ecs_agent.providers.embeddings.protocol import EmbeddingResult, check_dimensions, checked_texts
 from ecs_agent.providers.http.client import Call, HTTPClient, HTTPOptions
+from ecs_agent.providers.http.sdk_client import SDKClient
+from ecs_agent.providers.openai import OPENAI_KEYS, openai_settings
 from ecs_agent.providers.secret import Secret
-from ecs_agent.providers.settings import resolve
 from ecs_agent.types import JsonObject, Usage
 
 
@@ -33,6 +34,8 @@ class OpenAIEmbeddingProvider:
         batch_size: how many texts a request has at most. Many servers take fewer than OpenAI's 2048; a batch also ends before it holds more bytes
             than OpenAI takes tokens.
         parallel: how many requests are under way at once.
+        client: an `AsyncOpenAI`, or one like it (`AsyncAzureOpenAI`), that sends the requests; see `OpenAIProvider`.
+        key_names: the environment variables that may hold the key; without any none is taken from there, and none is needed.
         http: time limits, headers, proxy and the like; see `HTTPOptions`. Those of streams do not apply.
 
     Raises:
@@ -49,19 +52,13 @@ class OpenAIEmbeddingProvider:
         name: str = "openai",
         batch_size: int = 256,
         parallel: int = 4,
+        client: SDKClient | None = None,
+        key_names: Sequence[str] = OPENAI_KEYS,
         **http: Unpack[HTTPOptions],
     ) -> None:
         if parallel < 1:
             raise ValueError(f"parallel is {parallel}; give at least 1")
-        settings = resolve(
-            api_key=api_key,
-            base_url=base_url,
-            model=model,
-            key_names=("OPENAI_API_KEY", "LLM_API_KEY"),
-            url_names=("OPENAI_BASE_URL", "LLM_BASE_URL"),
-            default_url="https://api.openai.com/v1",
-            allow_http=http.get("allow_http", False),
-        )
+        settings = openai_settings(api_key, base_url, model, key_names, client, allow_http=http.get("allow_http", False))
         self.name = name
         self.model = settings.model
         self._batch_size = check_batch_size(batch_size)

@@ -191,23 +191,19 @@ class HTTPClient:
         Raises:
             ProviderError: it was refused, broke off, took too long, is no JSON, or `read` raised it.
         """
-        total = call.limits.total
-        timer = asyncio.timeout(total)
+        opened, total = await self.open(call), call.limits.total
+        timer = asyncio.timeout_at(None if total is None else opened.started + total)
         try:
             async with timer:
-                opened = await self.open(call)
-                try:
-                    return read(_value(await _whole(opened.response, call.limits.read)))
-                except ProviderError as error:
-                    raise opened.sign(error) from error.__cause__
-                finally:
-                    opened.release()
-                    await opened.response.aclose()
-        except TimeoutError:
-            if not timer.expired():
-                raise  # one of ours, signed above
-            late = ProviderTimeoutError(f"the answer took longer than {total} s (total_timeout); raise that limit if the server needs longer")
-            raise self._signed(late, call) from None
+                return read(_value(await _whole(opened.response, call.limits.read)))
+        except TimeoutError as late:
+            error = late if isinstance(late, ProviderTimeoutError) and not timer.expired() else _too_long(total)
+            raise opened.sign(error) from None
+        except ProviderError as error:
+            raise opened.sign(error) from error.__cause__
+        finally:
+            opened.release()
+            await opened.response.aclose()
 
     async def _admitted(self) -> tuple[Callable[[], None], int]:
         """A stream of our own limit and a turn of the rate limit; `pool_timeout` bounds the wait for both together."""
@@ -313,6 +309,10 @@ class HTTPClient:
     async def aclose(self) -> None:
         """Close idle connections; safe to call twice."""
         await self._transport.aclose()
+
+
+def _too_long(total: float | None) -> ProviderTimeoutError:
+    return ProviderTimeoutError(f"the answer took longer than {total} s (total_timeout); raise that limit if the server needs longer")
 
 
 def _is_a_word(text: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from ecs_agent.providers.openai import OpenAIChatCodec
 from ecs_agent.providers.protocol import ModelRequest
-from ecs_agent.streaming.json_edge import is_object
+from ecs_agent.streaming.json_edge import is_object, whole_count
 from ecs_agent.types import JsonObject
 
 
@@ -23,5 +23,4 @@ class LlamaServerCodec(OpenAIChatCodec):
 
     def tokens_in(self, found: Any) -> int | None:
         """What stands under `input_tokens`."""
-        tokens: Any = found.get("input_tokens") if is_object(found) else None
-        return tokens if type(tokens) is int and tokens >= 0 else None
+        return whole_count(found.get("input_tokens")) if is_object(found) else None

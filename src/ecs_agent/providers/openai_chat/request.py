@@ -59,14 +59,15 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     options = request.options
     written = _messages(request.messages)
     body: JsonObject = {"model": request.model, "messages": [message for message in written if message["role"] != "assistant" or _says(message)]}
+    tools, choice, extra = options.get("tools"), options.get("tool_choice"), options.get("extra_body") or {}
+    has_tools = bool(tools) or "tools" in extra  # without them OpenAI refuses to hear how they are to be called
     for name in _AS_THEY_ARE:
         value = options.get(name)
-        if value is not None:
+        if value is not None and (has_tools or name != "parallel_tool_calls"):
             body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(name, value)
-    tools, choice, extra = options.get("tools"), options.get("tool_choice"), options.get("extra_body") or {}
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
-    if choice is not None and (tools or "tools" in extra or choice not in ("auto", "none")):  # a choice without tools is refused
+    if choice is not None and (has_tools or choice not in ("auto", "none")):
         body["tool_choice"] = _choice(choice)
     if request.stream:
         body["stream"] = True
