@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from ecs_agent.types import ToolSchema
 
@@ -51,17 +51,19 @@ def check_values(options: Mapping[str, object]) -> None:
         if value is not None and not (isinstance(value, kind.types) and (not isinstance(value, bool) or bool in kind.types)):
             raise TypeError(f"{name} is {_what(value)}; give {kind.advice}")
     stop = options.get("stop")
-    if stop is not None and not (isinstance(stop, str) or (isinstance(stop, Iterable) and all(isinstance(word, str) for word in _each(stop)))):
+    words = _each(stop)
+    if stop is not None and not isinstance(stop, str) and (words is None or not all(isinstance(word, str) for word in words)):
         raise TypeError(f"stop is {_what(stop)}; give a text, or a list of texts")
     _check_tools(options)
 
 
 def _check_tools(options: Mapping[str, object]) -> None:
     tools, choice = options.get("tools"), options.get("tool_choice")
-    if tools is not None and (isinstance(tools, str) or not isinstance(tools, Iterable)):
+    given = _each(tools)
+    if tools is not None and (given is None or isinstance(tools, str)):
         raise TypeError(f"tools is {_what(tools)}; give a list of ToolSchema")
     names: list[str] = []
-    for tool in _each(tools):
+    for tool in given or ():
         if not isinstance(tool, ToolSchema):
             raise TypeError(
                 f"tools holds {_what(tool)}; give a list of ToolSchema(name, description, parameters): of a function with @tool it is its schema"
@@ -74,8 +76,9 @@ def _check_tools(options: Mapping[str, object]) -> None:
         raise ValueError(f"tool_choice is {choice!r}, and {known}; give 'auto', 'none', 'required' or the name of a tool")
 
 
-def _each(values: object) -> Iterable[object]:
-    return values if isinstance(values, Iterable) else ()
+def _each(values: object) -> Iterable[object] | None:
+    """What is in a list or its like; None where it is none."""
+    return cast("Iterable[object]", values) if isinstance(values, Iterable) else None
 
 
 def _what(value: object) -> str:

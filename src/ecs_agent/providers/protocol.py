@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
 
 from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.providers.message_values import check_parts
 from ecs_agent.providers.option_values import check_values
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
 
@@ -131,7 +132,8 @@ def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:
     """The same, as it is easily another form of a conversation.
 
     Raises:
-        TypeError: it is no sequence of `Message`.
+        TypeError: it is no sequence of `Message`, or bytes in it are given as something else.
+        ValueError: an image or a file is nowhere, or an image is in two places.
     """
     given: object = messages
     if not isinstance(given, Iterable):
@@ -140,4 +142,6 @@ def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:
     wrong = entries if isinstance(entries, str) else next((entry for entry in entries if not isinstance(entry, Message)), None)
     if wrong is not None:
         raise TypeError(f"messages holds a {type(wrong).__name__}; give a list of Message, such as [Message('user', 'Hello')]")
+    for message in messages:
+        check_parts(message)
     return messages

@@ -14,6 +14,7 @@ from ecs_agent.errors import MalformedResponseError
 from ecs_agent.providers.embeddings.openai_wire import OpenAIEmbeddingCodec, batches, check_batch_size, check_lengths, read_answer
 from ecs_agent.providers.embeddings.protocol import EmbeddingResult, check_dimensions, checked_texts
 from ecs_agent.providers.http.client import Call, HTTPClient, HTTPOptions
+from ecs_agent.providers.http.option_names import check_http_options
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
 from ecs_agent.types import JsonObject, Usage
@@ -53,6 +54,7 @@ class OpenAIEmbeddingProvider:
     ) -> None:
         if parallel < 1:
             raise ValueError(f"parallel is {parallel}; give at least 1")
+        check_http_options(self, http)
         settings = resolve(
             api_key=api_key,
             base_url=base_url,
