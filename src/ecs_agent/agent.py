@@ -39,6 +39,7 @@ from ecs_agent.core.running.engine import Engine
 from ecs_agent.errors import DepthLimitError, RunEndedError, WorldBusyError
 from ecs_agent.providers.model_pool import ModelPool
 from ecs_agent.providers.protocol import ModelOptions, ProviderLike
+from ecs_agent.providers.wrapping import check_provider
 from ecs_agent.streaming.events import EventTranslator, Finished, StreamEvent
 from ecs_agent.systems.attempt import AttemptContinued, AttemptDiscarded, AttemptStarted, TurnStarted
 from ecs_agent.systems.budget import is_too_deep
@@ -113,6 +114,7 @@ def spawn_agent(
 
     Raises:
         ConfigurationError: there is no service of that name, or no key for it.
+        TypeError: `provider` is none.
         ToolDefinitionError: a function cannot be a tool, or two have the same name.
         DepthLimitError: there would be more levels of agents below one of those above it than its `LimitsComponent.depth` allows.
         EntityNotFoundError: there is no such parent.
@@ -125,6 +127,8 @@ def spawn_agent(
     if isinstance(provider, str):
         provider, own = world.resource(ModelPool, ModelPool).get(provider)
         model = model or own
+    else:
+        check_provider(provider)
     entity = world.create_entity(parent=parent)
     world.add_component(entity, LLMComponent(provider, model))
     world.add_component(entity, ConversationComponent(list(messages), max_messages))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 
@@ -154,7 +154,7 @@ class Message:
             raise ValueError("give either parts, or content and tool_calls, not both")
         put = object.__setattr__
         put(self, "role", role)
-        put(self, "parts", tuple(parts))
+        put(self, "parts", _checked(tuple(parts)))
         put(self, "tool_call_id", tool_call_id)
         put(self, "name", name)
         put(self, "interrupted", interrupted)
@@ -186,6 +186,17 @@ class Message:
         return [part for part in self.parts if type(part) is ToolCall] or None
 
 
+_PARTS: Final = (TextPart, ImagePart, FilePart, AudioPart, ReasoningPart, RefusalPart, CitationPart, OpaquePart, ToolCall)
+
+
+def _checked(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    for part in parts:
+        given: object = part
+        if not isinstance(given, _PARTS):
+            raise TypeError(f"a message holds a {type(given).__name__}; give a text, or a list of parts such as [TextPart('…'), ImagePart(url='…')]")
+    return parts
+
+
 def _parts_of(content: str | Sequence[Part] | None, tool_calls: Sequence[ToolCall] | None) -> tuple[Part, ...]:
     parts: tuple[Part, ...]
     if content is None or content == "":
@@ -193,5 +204,8 @@ def _parts_of(content: str | Sequence[Part] | None, tool_calls: Sequence[ToolCal
     elif isinstance(content, str):
         parts = (TextPart(content),)
     else:
+        given: object = content
+        if not isinstance(given, Sequence):  # a dict has an order too, that of its keys
+            raise TypeError(f"content is a {type(given).__name__}; give a text, or a list of parts such as [TextPart('…'), ImagePart(url='…')]")
         parts = tuple(content)
     return (*parts, *tool_calls) if tool_calls else parts

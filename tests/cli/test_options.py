@@ -63,6 +63,8 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
         (["run", "hi", "-m", "local"], "ecs-agent local install"),
         (["run", "hi", "-m", "missing.gguf"], "there is no model file missing.gguf"),
         (["run", "hi", "-m", "gpt-5"], "no API key for api.openai.com; set OPENAI_API_KEY, or give --api-key-file PATH"),
+        (["run", "hi", "-m", "claude-sonnet-4-5"], "as in 'anthropic/claude-sonnet-4-5'"),
+        (["chat", "-m", "anthropic"], "'anthropic' names a service and none of its models; write it as 'service/model': 'anthropic/…'"),
         (["run", "hi", "-m", "gpt-5", "--base-url", "nonsense"], "--base-url 'nonsense' is no URL"),
         (["run", "hi", "-m", "gpt-5", "--api-key-file", "missing"], "--api-key-file missing cannot be read: No such file or directory"),
         (["run", "hi"], "no model is chosen"),

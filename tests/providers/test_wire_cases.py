@@ -195,7 +195,7 @@ class TestCuts:
     @ends
     @pytest.mark.parametrize("case", named(BODIES))
     def test_a_recorded_body(self, case: Case, end: str) -> None:
-        cut_everywhere(case, end, most=max(30, 600_000 // len(case.body)), late=False)
+        cut_everywhere(case, end, most=max(30, 200_000 // len(case.body)), late=False)
 
 
 def cut_everywhere(case: Case, end: str, most: int, *, late: bool) -> None:

@@ -13,6 +13,7 @@ from ecs_agent.cli.echo import EchoProvider
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers import LocalProvider, ModelRegistry, OpenAIProvider, Secret
 from ecs_agent.providers.local import weights as local_weights
+from ecs_agent.providers.presets import split_model
 from ecs_agent.providers.protocol import LLMProvider
 from ecs_agent.tools import scan_module
 from ecs_agent.tools.tool import AnyTool
@@ -94,6 +95,8 @@ class Settings:
             return self._without_server(LocalProvider(model.removeprefix("local/")), model)
         key = read_key(self.api_key_file) if self.api_key_file is not None else None
         try:
+            if self._is_astray(model):
+                split_model(model)  # raises, and says how to write it
             if self._names_a_service(model):
                 return ModelRegistry().resolve(model, api_key=key, allow_http=self.allow_http)
             return OpenAIProvider(key, self.base_url, model, allow_http=self.allow_http)
@@ -108,6 +111,11 @@ class Settings:
     def _names_a_service(self, model: str) -> bool:
         """Whether what stands before the first slash names a service. With a server of one's own, names of models may hold slashes too."""
         return "/" in model and self.base_url is None and (_is_known(model) or not _has_server())
+
+    def _is_astray(self, model: str) -> bool:
+        """Whether a plain name would go to OpenAI, which certainly has no such model."""
+        belongs_elsewhere = _is_known(model) or model.startswith(("claude-", "gemini-"))
+        return "/" not in model and belongs_elsewhere and self.base_url is None and not _has_server()
 
     def _without_server(self, provider: LLMProvider, model: str) -> LLMProvider:
         for option, value in (("--base-url", self.base_url), ("--api-key-file", self.api_key_file)):

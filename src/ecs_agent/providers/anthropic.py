@@ -17,7 +17,7 @@ from ecs_agent.providers.anthropic_messages.turns import unsent_blanks
 from ecs_agent.providers.capabilities import Capabilities
 from ecs_agent.providers.http.client import HTTPOptions
 from ecs_agent.providers.http.counting import CountingHTTPProvider
-from ecs_agent.providers.http.sdk_client import SDKClient
+from ecs_agent.providers.http.sdk_client import SDKClient, refuse_client
 from ecs_agent.providers.protocol import ModelRequest
 from ecs_agent.providers.secret import Secret
 from ecs_agent.providers.settings import resolve
@@ -162,6 +162,7 @@ class AnthropicProvider(CountingHTTPProvider):
             raise ConfigurationError(f"cache is {cache!r}; give 'auto', 'always' or 'none'")
         if isinstance(betas, str):
             raise ConfigurationError(f"betas is one text; give a list: betas=[{betas!r}]")
+        refuse_client(client, "AsyncOpenAI")
         is_told = any(given is not None for given in (api_key, auth_token, base_url, client, key_names))
         names, url_name = _variables(is_told=is_told)
         names = names if key_names is None else tuple(key_names)

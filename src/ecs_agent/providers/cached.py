@@ -51,7 +51,7 @@ class CachedProvider(WrapperProvider):
         misses: how many were asked that might have been kept.
 
     Raises:
-        TypeError: a limit is no number.
+        TypeError: a limit is no number, or `store` no mapping.
         ValueError: it is less than one.
     """
 
@@ -66,6 +66,9 @@ class CachedProvider(WrapperProvider):
     ) -> None:
         super().__init__(provider)
         check_seconds("ttl", ttl)
+        given: object = store
+        if given is not None and not isinstance(given, MutableMapping):
+            raise TypeError(f"store is a {type(given).__name__}; give a mapping of text to bytes, such as a dict, or None for one in memory")
         self.hits = 0
         self.misses = 0
         self._answers = AnswerCache({} if store is None else store, check_count("max_entries", max_entries), ttl, clock)

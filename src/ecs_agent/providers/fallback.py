@@ -72,6 +72,12 @@ class FallbackProvider:
         clock: Callable[[], float] | None = None,
         name: str = "fallback",
     ) -> None:
+        if callable(getattr(providers, "complete", None)):
+            raise TypeError(f"providers is one {type(providers).__name__}; give a list of providers: FallbackProvider([…])")
+        unknown = [kind for kind in ((on,) if isinstance(on, str) else on) if kind not in list(ErrorKind)]
+        if unknown or isinstance(on, str):
+            kinds = ", ".join([kind.value for kind in ErrorKind])
+            raise ValueError(f"on is {unknown[0] if unknown else on!r}; give a list of kinds of failure, of which there are {kinds}")
         if not providers:
             raise ValueError("there is no provider to fall back on; give at least one")
         check_seconds("cooldown", cooldown)

@@ -68,10 +68,17 @@ class InstrumentedProvider(WrapperProvider):
     Args:
         provider: whom to ask.
         hooks: whom to tell.
+
+    Raises:
+        TypeError: it is no provider, or `hooks` are no `CallHooks`.
     """
 
     def __init__(self, provider: ProviderLike, hooks: CallHooks) -> None:
         super().__init__(provider)
+        given: object = hooks
+        if not isinstance(given, CallHooks):
+            what = f"the class {given.__name__}" if isinstance(given, type) else f"a {type(given).__name__}"
+            raise TypeError(f"hooks is {what}; give an instance of a class that is derived from CallHooks")
         self.hooks = hooks
         self._calls = 0
         self._failing: set[str] = set()

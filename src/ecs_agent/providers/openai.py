@@ -11,7 +11,7 @@ from ecs_agent.errors import BadRequestError, ProviderError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http.client import HTTPOptions
 from ecs_agent.providers.http.provider import HTTPProvider
-from ecs_agent.providers.http.sdk_client import SDKClient
+from ecs_agent.providers.http.sdk_client import SDKClient, refuse_client
 from ecs_agent.providers.openai_chat.decoder import ChatDecoder
 from ecs_agent.providers.openai_chat.request import encode_request
 from ecs_agent.providers.protocol import ModelRequest
@@ -90,6 +90,7 @@ def openai_settings(
     Raises:
         ConfigurationError: as `resolve`.
     """
+    refuse_client(client, "AsyncAnthropic")
     return resolve(
         api_key=api_key,
         base_url=base_url,
@@ -108,7 +109,7 @@ class OpenAIProvider(HTTPProvider):
 
     Args:
         api_key: else `OPENAI_API_KEY` or `LLM_API_KEY`; a server on this machine needs none.
-        base_url: else `OPENAI_BASE_URL` or `LLM_BASE_URL`, else OpenAI's own.
+        base_url: else `OPENAI_BASE_URL` or `LLM_BASE_URL`, else OpenAI's own; with or without `/chat/completions` at its end.
         model: else `LLM_MODEL`.
         name: how errors and logs call this provider.
         capabilities: what the server, with this model, can do; many that are no OpenAI go on behind an assistant's last message (`prefill`).
@@ -134,5 +135,6 @@ class OpenAIProvider(HTTPProvider):
         key_names: Sequence[str] = OPENAI_KEYS,
         **http: Unpack[HTTPOptions],
     ) -> None:
-        settings = openai_settings(api_key, base_url, model, key_names, client, allow_http=http.get("allow_http", False))
+        address = base_url.strip().rstrip("/").removesuffix("/chat/completions") if base_url is not None else None
+        settings = openai_settings(api_key, address, model, key_names, client, allow_http=http.get("allow_http", False))
         super().__init__(OpenAIChatCodec(), settings, name=name, capabilities=capabilities, **http)

@@ -117,7 +117,7 @@ class OpenAIResponsesProvider(CountingHTTPProvider):
         key_names: Sequence[str] = OPENAI_KEYS,
         **http: Unpack[HTTPOptions],
     ) -> None:
-        address = base_url.rstrip("/").removesuffix("/responses") if base_url is not None else None
+        address = base_url.strip().rstrip("/").removesuffix("/responses") if base_url is not None else None
         settings = openai_settings(api_key, address, model, key_names, client, allow_http=http.get("allow_http", False))
         own = ResponsesSettings(store, reasoning_summary, tuple(builtin_tools))
         super().__init__(OpenAIResponsesCodec(own), settings, name=name, capabilities=capabilities, **http)

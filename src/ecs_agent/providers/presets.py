@@ -64,16 +64,40 @@ class Preset:
             raise ConfigurationError(f"{self.name} needs a key; say in key_names which variable holds it, or needs_key=False")
 
 
+_BEGINNINGS: Final = {"claude-": "anthropic", "gpt-": "openai", "gemini-": "gemini"}
+"""Beginnings of names that belong to one vendor, for what an error advises; nothing is asked by them."""
+
+
 def split_model(model: str) -> tuple[str, str]:
     """The name of the service and that of the model, which may hold slashes too.
 
     Raises:
         ConfigurationError: it is not written as "service/model".
+        TypeError: it is no text.
     """
+    given: object = model
+    if not isinstance(given, str):
+        raise TypeError(f"the model is a {type(given).__name__}; give a text, 'service/model', as in 'openai/gpt-5' or 'ollama/qwen3'")
     service, slash, name = model.partition("/")
     if not slash or not service or not name:
-        raise ConfigurationError(f"{model!r} does not say whose model it is; write it as 'service/model', as in 'openai/gpt-5' or 'ollama/qwen3'")
+        raise ConfigurationError(_meant(model, name))
     return service, name
+
+
+def _meant(model: str, name: str) -> str:
+    """What to write in place of a name that is no "service/model"."""
+    services = {each for preset in PRESETS for each in (preset.name, *preset.aliases)}
+    alone = model.strip().rstrip("/")
+    if alone in services and not name:
+        return f"{model!r} names a service and none of its models; write it as 'service/model': {alone + '/…'!r}"
+    service, colon, rest = alone.partition(":")
+    if colon and rest and service in services:
+        example = repr(f"{service}/{rest}")
+    elif found := next((service for start, service in _BEGINNINGS.items() if alone.startswith(start) and "/" not in alone), None):
+        example = repr(f"{found}/{alone}")
+    else:
+        example = "'openai/gpt-5' or 'ollama/qwen3'"
+    return f"{model!r} does not say whose model it is; write it as 'service/model', as in {example}"
 
 
 PRESETS: Final[tuple[Preset, ...]] = (

@@ -6,11 +6,13 @@ own rules; ours refuse unknown names, so that a typing mistake is not silently a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypedDict, Unpack, overload, runtime_checkable
 
 from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.providers.message_values import check_parts
+from ecs_agent.providers.option_values import check_values
 from ecs_agent.types import CompletionResult, JsonObject, Message, StreamDelta, ToolSchema
 
 if TYPE_CHECKING:
@@ -114,7 +116,8 @@ def check_options(options: RequestOptions, stream: bool) -> None:
     """Whether a provider of this package can be asked so.
 
     Raises:
-        TypeError: there is no such option.
+        TypeError: there is no such option, or a value is none for its option.
+        ValueError: `tool_choice` names a tool that the request does not have.
         UnsupportedFeatureError: `response_format` in a stream.
     """
     unknown = [name for name in options if name not in KNOWN_OPTIONS]
@@ -122,16 +125,23 @@ def check_options(options: RequestOptions, stream: bool) -> None:
         raise TypeError(f"complete() has no option {unknown[0]!r}; there are: {', '.join(sorted(KNOWN_OPTIONS))}")
     if stream and options.get("response_format") is not None:
         raise UnsupportedFeatureError("response_format cannot be streamed; ask with stream=False, or use stream_object()")
+    check_values(options)
 
 
 def checked_messages(messages: Sequence[Message]) -> Sequence[Message]:
     """The same, as it is easily another form of a conversation.
 
     Raises:
-        TypeError: it is no sequence of `Message`.
+        TypeError: it is no sequence of `Message`, or bytes in it are given as something else.
+        ValueError: an image or a file is nowhere, or an image is in two places.
     """
+    given: object = messages
+    if not isinstance(given, Iterable):
+        raise TypeError(f"messages is a {type(given).__name__}; give a list of Message, such as [Message('user', 'Hello')]")
     entries: Sequence[object] = messages
     wrong = entries if isinstance(entries, str) else next((entry for entry in entries if not isinstance(entry, Message)), None)
     if wrong is not None:
         raise TypeError(f"messages holds a {type(wrong).__name__}; give a list of Message, such as [Message('user', 'Hello')]")
+    for message in messages:
+        check_parts(message)
     return messages

@@ -15,11 +15,15 @@ class Secret:
 
     Raises:
         ConfigurationError: it is empty, or holds what cannot stand in a header.
+        TypeError: it is no text.
     """
 
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
+        given: object = value
+        if not isinstance(given, str):
+            raise TypeError(f"the API key is a {type(given).__name__}; give a text")
         value = value.strip()
         if not value:
             raise ConfigurationError("the API key is empty")

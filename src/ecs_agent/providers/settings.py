@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from ecs_agent.errors import ConfigurationError
 from ecs_agent.providers.http.sdk_client import SDKClient, client_base_url
 from ecs_agent.providers.secret import Secret
+
+_WITHOUT_SCHEME: Final = re.compile(r"(localhost|[\w-]+(\.[\w-]+)+)(?=[:/])(:\d{1,5})?(/[\w./-]{0,40})?$")
+"""A host that is written as one, with nothing in it that may be a password."""
+
+
+_SHORTER_THAN_KEYS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +55,7 @@ def resolve(
         return _of_client(client, api_key, base_url, model)
     if base_url is not None and not base_url.strip():
         raise ConfigurationError("base_url is empty; give https://host[:port]/path, or leave it out for the environment's")
-    url = (base_url or _from_environment(url_names) or default_url).rstrip("/")
+    url = (base_url or _from_environment(url_names) or default_url).strip().rstrip("/")
     named = next((name for name in url_names if os.environ.get(name)), None)
     local = is_loopback(url, called="base_url" if base_url or named is None else named)
     chosen = _model(model)
@@ -83,6 +91,11 @@ def _from_environment(names: Sequence[str]) -> str | None:
     return next((value for name in names if (value := os.environ.get(name))), None)
 
 
+def _may_be_shown(url: str) -> bool:
+    """Whether it holds no password, and is no key that was given in the wrong place."""
+    return set(url).isdisjoint("@?#") and ("://" in url or len(url) < _SHORTER_THAN_KEYS)
+
+
 def is_loopback(url: str, *, called: str = "base_url") -> bool:
     """Whether a URL leads to this machine.
 
@@ -101,8 +114,11 @@ def is_loopback(url: str, *, called: str = "base_url") -> bool:
         pass
     if not readable:  # outside of the handler, whose error quotes the URL and what may be a password in it
         raise ConfigurationError(f"{called} is no URL (its host or its port cannot be read); it looks like https://api.example.com/v1")
-    if parts.scheme not in ("http", "https") or not host:
-        what = f"{called} {url!r}" if set(url).isdisjoint("@?#") else called  # whatever may hold a password is not shown
+    if _WITHOUT_SCHEME.match(url):
+        scheme = "http" if is_loopback(f"http://{url}", called=called) else "https"
+        raise ConfigurationError(f"{called} {url!r} is no URL; write it as {scheme}://{url}")
+    if parts.scheme not in ("http", "https") or not host or any(letter.isspace() for letter in parts.netloc):
+        what = f"{called} {url!r}" if _may_be_shown(url) else called
         raise ConfigurationError(f"{what} is no URL; it looks like https://api.example.com/v1")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise ConfigurationError(f"{called} holds a user, a query or a fragment; give only https://host[:port]/path, and the key as api_key")

@@ -113,8 +113,12 @@ def check_provider(provider: ProviderLike) -> ProviderLike:
     Raises:
         TypeError: it is no provider.
     """
+    if isinstance(provider, type):
+        raise TypeError(f"the class {provider.__name__} is no provider; give an instance of it: {provider.__name__}(…)")
+    if isinstance(provider, str):
+        raise TypeError("a str is no provider: it has no method complete(); give resolve_model('service/model')")
     if not callable(getattr(provider, "complete", None)):
-        raise TypeError(f"a {type(provider).__name__} is no provider: it has no method complete()")
+        raise TypeError(f"a {type(provider).__name__} is no provider: it has no method complete(); give one, such as OpenAIProvider(model='…')")
     return provider
 
 

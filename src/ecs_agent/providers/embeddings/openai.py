@@ -14,6 +14,7 @@ from ecs_agent.errors import MalformedResponseError
 from ecs_agent.providers.embeddings.openai_wire import OpenAIEmbeddingCodec, batches, check_batch_size, check_lengths, read_answer
 from ecs_agent.providers.embeddings.protocol import EmbeddingResult, check_dimensions, checked_texts
 from ecs_agent.providers.http.client import Call, HTTPClient, HTTPOptions
+from ecs_agent.providers.http.option_names import check_http_options
 from ecs_agent.providers.http.sdk_client import SDKClient
 from ecs_agent.providers.openai import OPENAI_KEYS, openai_settings
 from ecs_agent.providers.secret import Secret
@@ -58,6 +59,7 @@ class OpenAIEmbeddingProvider:
     ) -> None:
         if parallel < 1:
             raise ValueError(f"parallel is {parallel}; give at least 1")
+        check_http_options(self, http)
         settings = openai_settings(api_key, base_url, model, key_names, client, allow_http=http.get("allow_http", False))
         self.name = name
         self.model = settings.model

@@ -11,6 +11,7 @@ from typing import Literal, Protocol, Self, Unpack, overload
 from ecs_agent.errors import ProviderError
 from ecs_agent.providers.capabilities import ASSUMED, Capabilities
 from ecs_agent.providers.http.client import Call, HTTPClient, HTTPOptions
+from ecs_agent.providers.http.option_names import check_http_options
 from ecs_agent.providers.http.stream import HTTPDeltaSource, TimeLimits
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions, check_options, checked_messages
 from ecs_agent.providers.settings import Settings
@@ -64,6 +65,7 @@ class HTTPProvider:
     """
 
     def __init__(self, codec: WireCodec, settings: Settings, *, name: str, capabilities: Capabilities = ASSUMED, **http: Unpack[HTTPOptions]) -> None:
+        check_http_options(self, http)
         self._codec = codec
         self.name = name
         self.model = settings.model

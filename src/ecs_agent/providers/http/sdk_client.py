@@ -79,6 +79,20 @@ def client_base_url(client: object) -> str:
     return base
 
 
+_SPEAKS_OTHERWISE: Final[Mapping[str, str]] = {"AsyncOpenAI": "OpenAIProvider or OpenAIResponsesProvider", "AsyncAnthropic": "AnthropicProvider"}
+
+
+def refuse_client(client: object, vendor: str) -> None:
+    """Refuse a client of another vendor's SDK, whose key and address are that vendor's.
+
+    Raises:
+        ConfigurationError: it is one, or derived from one.
+    """
+    if any(base.__name__ == vendor for base in type(client).__mro__):
+        name = type(client).__name__
+        raise ConfigurationError(f"client is of the class {name}, whose server speaks another protocol; give it to {_SPEAKS_OTHERWISE[vendor]}")
+
+
 def _base(url: str) -> str | None:
     try:
         parts = urlsplit(url)

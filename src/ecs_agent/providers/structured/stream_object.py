@@ -17,7 +17,7 @@ from ecs_agent.providers.structured.parsing import lost, parsed, unfit
 from ecs_agent.providers.structured.partial_object import UnfitError
 from ecs_agent.providers.structured.partial_shape import is_streamed
 from ecs_agent.providers.structured.response_format import response_format_of, wire_name
-from ecs_agent.providers.wrapping import stream_of
+from ecs_agent.providers.wrapping import check_provider, stream_of
 from ecs_agent.streaming.stream import CompletionStream
 from ecs_agent.types import CompletionResult, Message, ToolSchema, Usage
 
@@ -75,6 +75,7 @@ def stream_object(
     if wrong is not None:
         raise TypeError(f"stream_object() makes {wrong} itself; leave it out")
     check_options(options, stream=True)
+    check_provider(provider)
     chosen = _mode(provider, mode)
     return ObjectStream(provider, checked_messages(messages), object_type, _asking(provider, object_type, chosen, options), chosen, repairs)
 
