@@ -25,7 +25,8 @@ async def test_it_shows_a_line_for_each_fact(tmp_path: Path, capsys: pytest.Capt
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert [int(line.split()[0]) for line in lines] == [fact.pos for fact in facts]
-    assert lines[3].split(maxsplit=5) == ["3", "0.000", "1:4", "SystemPromptComponent", "added", 'content="Be brief."']
+    since = f"{(facts[3].time - facts[0].time) / 1e9:.3f}"
+    assert lines[3].split(maxsplit=5) == ["3", since, "1:4", "SystemPromptComponent", "added", 'content="Be brief."']
     assert "\x1b" not in done.out
     assert max(map(len, lines)) <= 200
 
