@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import results
 from benchmarks.budgets import AGENTS, BUDGETS, Verdict
 from benchmarks.contestants import AGENT, AIOHTTP, FLOOR, MSGSPEC, OTHER_CREWS, OTHERS, OUR_CREWS, PEERS, PLAIN, PROVIDER, WATCHED, Contestant
-from benchmarks.results import Results
+from benchmarks.results import LOAD, Results
 from benchmarks.rows import Row
 from benchmarks.server import ROOT
 
@@ -109,7 +109,7 @@ def page(found: Results) -> str:
     """The page as Markdown."""
     head = (
         f"# Benchmarks\n\nMeasured on {found.date} by `{found.command}` on {found.machine['cores']} cores of {found.machine['CPU']}, "
-        f"{found.machine['system']}, {found.machine['Python']}; one-minute load before it began: {found.machine['load before']}. "
+        f"{found.machine['system']}, {found.machine['Python']}; one-minute load before it began: {found.machine[LOAD]}. "
         f"All figures, and the versions of all packages, are in [the results](../benchmarks/results/{found.date}.json).\n\n"
         f"{_earlier(found)}"
         "Machines differ; the ratios are what counts, and those of a row are taken side by side.\n\n"

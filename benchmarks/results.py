@@ -20,15 +20,18 @@ from benchmarks.rows import Row
 from benchmarks.server import ROOT
 
 FOLDER = ROOT / "benchmarks" / "results"
+LOAD = "load before"
+SESSIONS = "; "
+"""Stands between the commands of one day, as it would in a shell."""
 OWN_PACKAGES = ("ecs-agent", "aiohttp", "msgspec", "jiter", "pydantic")
 LIST_PACKAGES = "import importlib.metadata as m, json; print(json.dumps({d.name: d.version for d in m.distributions()}))"
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """One session of measuring; `rows` by the name of their group, `versions` by whose environment it is.
+    """A day of measuring, in one session or several (each is in `command`); `rows` by the name of their group, `versions` by whose environment it is.
 
-    `dates` are the days of groups that were not measured in this session but taken over from an earlier one.
+    `dates` are the days of groups that were not measured on this day but taken over from an earlier one.
     """
 
     date: str
@@ -47,10 +50,14 @@ class Results:
 
     def over(self, older: Results) -> Results:
         """These, and what only an older session has."""
-        command = self.command if older.rows.keys() <= self.rows.keys() or older.date != self.date else older.command
+        command, machine = self.command, self.machine
+        if older.date == self.date and not older.rows.keys() <= self.rows.keys():
+            commands = older.command.split(SESSIONS)
+            command = SESSIONS.join([*commands, *([] if command in commands else [command])])
+            machine = {**machine, LOAD: max(older.machine[LOAD], machine[LOAD], key=float)}
         dates = {group: older.dates.get(group, older.date) for group in older.rows if group not in self.rows}
         dates = {group: date for group, date in dates.items() if date != self.date}
-        return Results(self.date, command, self.machine, {**older.versions, **self.versions}, {**older.rows, **self.rows}, dates)
+        return Results(self.date, command, machine, {**older.versions, **self.versions}, {**older.rows, **self.rows}, dates)
 
 
 def load(path: Path) -> Results:
@@ -84,7 +91,7 @@ def gather(rows: Mapping[str, Sequence[Row]], contestants: Sequence[Contestant],
     return Results(
         date=dt.datetime.now(dt.UTC).date().isoformat(),
         command=command,
-        machine={**machine(), "load before": f"{load_before:.2f}"},
+        machine={**machine(), LOAD: f"{load_before:.2f}"},
         versions={contestant.name: packages(contestant) for contestant in contestants if contestant.package},
         rows={group: list(found) for group, found in rows.items()},
     )

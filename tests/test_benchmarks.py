@@ -403,6 +403,15 @@ def test_saving_again_keeps_the_groups_that_were_not_measured_again(found: Resul
     assert results.load(tmp_path / "results.json").command == "all of it"
 
 
+def test_a_days_sessions_are_all_named_and_the_busiest_of_them_told(found: Results, tmp_path: Path) -> None:
+    found.save(tmp_path / "results.json")
+    later = replace(found, command="later", rows={"codecs": [Row("a codec", 1.0, "µs CPU/delta")]}, machine={**found.machine, "load before": "0.05"})
+    for _ in range(2):
+        later.save(tmp_path / "results.json")
+    saved = results.load(tmp_path / "results.json")
+    assert (saved.command, saved.machine["load before"]) == ("python -m benchmarks --peers; later", "0.10")
+
+
 def test_the_page_names_the_machine_and_sets_figures_side_by_side(found: Results) -> None:
     text = page(found)
     assert "2026-01-02" in text
