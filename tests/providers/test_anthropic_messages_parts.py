@@ -9,6 +9,7 @@ from tests.providers.messages_wire import JSON
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.anthropic_messages.parts import assistant_blocks, result_block, user_blocks
+from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.types import AudioPart, CitationPart, FilePart, ImagePart, Message, OpaquePart, Part, ReasoningPart, TextPart, ToolCall
 
 CHAR = {"type": "char_location", "cited_text": "q", "document_index": 0, "document_title": None, "start_char_index": 0, "end_char_index": 1}
@@ -84,7 +85,7 @@ def test_audio_of_an_assistant_is_refused_too() -> None:
             Message("tool", [ImagePart(data=b"\x01")], tool_call_id="c"),
             {"content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AQ=="}}]},
         ),
-        (None, {"content": "The tool was not run.", "is_error": True}),
+        (None, {"content": NO_RESULT, "is_error": True}),
     ],
 )
 def test_results(message: Message | None, sent: JSON) -> None:

@@ -9,6 +9,7 @@ from tests.providers.messages_wire import JSON, assert_valid
 
 from ecs_agent.providers.anthropic_messages.turns import SILENCE, may_think, system_of, turns_of, without_thoughts
 from ecs_agent.providers.wire.call_ids import sendable_id
+from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.types import CitationPart, ImagePart, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCall
 
 USER = Message("user", "?")
@@ -70,7 +71,7 @@ def test_a_result_that_came_late_stands_where_it_belongs() -> None:
 
 
 def test_a_call_without_a_result_is_told_to_have_none() -> None:
-    none = {"type": "tool_result", "tool_use_id": "a", "content": "The tool was not run.", "is_error": True}
+    none = {"type": "tool_result", "tool_use_id": "a", "content": NO_RESULT, "is_error": True}
     assert turns_of([USER, calling("a")])[2:] == [{"role": "user", "content": [none]}]
     assert turns_of([USER, calling("a"), Message("user", "stop")])[2:] == [{"role": "user", "content": [none, text("stop")]}]
 
@@ -91,7 +92,7 @@ def test_results_of_one_id_answer_the_calls_in_their_order() -> None:
 
 def test_an_id_that_is_used_again_means_the_newer_call() -> None:
     turns = turns_of([USER, calling("a"), USER, calling("a"), ok("a", "7")])
-    lost = {"type": "tool_result", "tool_use_id": "a", "content": "The tool was not run.", "is_error": True}
+    lost = {"type": "tool_result", "tool_use_id": "a", "content": NO_RESULT, "is_error": True}
     assert [turn["content"] for turn in turns[1:]] == [[use("a")], [lost, text("?")], [use("a_2")], [result("a_2", "7")]]
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.gemini_content.messages import STAND_IN, contents_of, system_text
+from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.types import (
     AudioPart,
     CitationPart,
@@ -107,12 +108,12 @@ class TestCalls:
 
     def test_a_call_without_a_result_gets_one_that_says_so(self) -> None:
         made = contents(Message("assistant", "", [call("f", "1"), call("g", "2")]), result("two", "2"), Message("assistant", "done"))
-        assert made[1]["parts"] == [response("f", "There is no result: the call was not run.", "error"), response("g", "two")]
+        assert made[1]["parts"] == [response("f", NO_RESULT, "error"), response("g", "two")]
 
     def test_a_result_without_its_call_is_told_as_text(self) -> None:
         assert contents(result("lost"), Message("assistant", "", [call()]), result("ok"), result("again"), ASKED)[::2] == [
-            {"role": "user", "parts": [{"text": "lost"}]},
-            {"role": "user", "parts": [response("f", "ok"), {"text": "again"}, {"text": "Go"}]},
+            {"role": "user", "parts": [{"text": "(The result of an earlier call of a tool: lost)"}]},
+            {"role": "user", "parts": [response("f", "ok"), {"text": "(The result of an earlier call of a tool: again)"}, {"text": "Go"}]},
         ]
 
     def test_a_result_without_an_id_answers_the_call_of_its_name(self) -> None:
@@ -121,7 +122,7 @@ class TestCalls:
 
     def test_calls_of_one_id_have_their_results_in_turn(self) -> None:
         made = contents(Message("assistant", "", [call("f"), call("f")]), result("one"), result("two"), result("three"))
-        assert made[1]["parts"] == [response("f", "one"), response("f", "two"), {"text": "three"}]
+        assert made[1]["parts"] == [response("f", "one"), response("f", "two"), {"text": "(The result of an earlier call of a tool: three)"}]
 
     def test_the_same_id_in_two_turns_is_two_calls(self) -> None:
         made = contents(Message("assistant", "", [call()]), result("one"), Message("assistant", "", [call()]), result("two"))

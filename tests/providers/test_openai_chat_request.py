@@ -72,7 +72,7 @@ def test_thoughts_that_were_parts_of_the_content_go_back_as_parts_before_the_tex
 def test_a_call_that_could_not_be_read_goes_back_as_an_object_that_says_so() -> None:
     """A strict server reads the arguments of the history, and refuses a request in which they are no JSON."""
     call = ToolCall("c1", "look", raw_arguments='{"city": "Par', arguments_error="They are not complete.")
-    (sent,) = messages(Message("assistant", "", [call]))
+    sent, _ = messages(Message("assistant", "", [call]))
     assert json.loads(sent["tool_calls"][0]["function"]["arguments"]) == {"invalid_arguments": '{"city": "Par'}
 
 

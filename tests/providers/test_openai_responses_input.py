@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
-from ecs_agent.providers.openai_responses.input import NO_RESULT, InputWriter, replay_key
+from ecs_agent.providers.openai_responses.input import InputWriter, replay_key
+from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.types import (
     AudioPart,
     CitationPart,

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.anthropic_messages.fields import SOURCE
+from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.providers.wire.request_values import call_arguments
 from ecs_agent.streaming.json_edge import is_object
 from ecs_agent.types import (
@@ -101,7 +102,7 @@ def result_block(call_id: str, result: Message | None, call: ToolCall) -> JsonOb
     if "toolset_name" in (extra := _extra(call)):
         made["toolset_name"] = extra["toolset_name"]
     if result is None:
-        return {**made, "content": "The tool was not run.", "is_error": True}
+        return {**made, "content": NO_RESULT, "is_error": True}
     content: Any = user_blocks(result.parts)
     if len(content) == 1 and content[0]["type"] == "text":
         content = content[0]["text"]

@@ -11,15 +11,13 @@ The API's rules:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count, groupby
-from typing import Final, TypeAlias
+from itertools import groupby
+from typing import Final
 
 from ecs_agent.providers.anthropic_messages.parts import assistant_blocks, result_block, user_blocks
-from ecs_agent.providers.wire.call_ids import sendable_id
-from ecs_agent.types import JsonObject, Message, ToolCall
-
-_Place: TypeAlias = tuple[int, int]
-"""Of a call: the message's position, and the part's in it."""
+from ecs_agent.providers.wire.call_ids import sent_ids
+from ecs_agent.providers.wire.call_results import answered_calls, orphan_text, results_of_calls
+from ecs_agent.types import JsonObject, Message
 
 LONGEST_ID: Final = 64
 """So long at most are the ids of calls that we send; the API says only which characters it takes."""
@@ -40,9 +38,9 @@ def turns_of(messages: Sequence[Message]) -> list[JsonObject]:
     Raises:
         UnsupportedFeatureError: a part that the protocol has no words for.
     """
-    results = _results(messages)
+    results = results_of_calls(messages)
     answering = set(results.values())
-    ids = _call_ids(messages)
+    ids = sent_ids(messages, LONGEST_ID)
     turns: list[JsonObject] = []
     owed: list[JsonObject] = []
     spoken = [(at, message) for at, message in enumerate(messages) if message.role != "system"]
@@ -50,66 +48,14 @@ def turns_of(messages: Sequence[Message]) -> list[JsonObject]:
         for at, message in group:
             if is_assistant:
                 _add(turns, "assistant", assistant_blocks(message, ids[at]))
-                owed += _owed(messages, at, ids, results)
+                owed += [result_block(ids[at][place], result, call) for place, call, result in answered_calls(messages, at, results)]
             elif at not in answering:
-                owed += [_orphan(message)] if message.role == "tool" else user_blocks(message.parts)
+                owed += [{"type": "text", "text": orphan_text(message)}] if message.role == "tool" else user_blocks(message.parts)
         if not is_assistant:
             _add(turns, "user", owed)
             owed = []
     _add(turns, "user", owed)
     return _valid(turns)
-
-
-def _owed(messages: Sequence[Message], at: int, ids: list[dict[int, str]], results: dict[_Place, int | None]) -> list[JsonObject]:
-    """The results of a message's calls."""
-    made: list[JsonObject] = []
-    for place, part in enumerate(messages[at].parts):
-        if isinstance(part, ToolCall):
-            answer = results[at, place]
-            made.append(result_block(ids[at][place], messages[answer] if answer is not None else None, part))
-    return made
-
-
-def _results(messages: Sequence[Message]) -> dict[_Place, int | None]:
-    """Where the result of each call is: the first behind it that has its id; None if there is none.
-
-    An id that is used again, as by servers that number the calls of each answer anew, means the newer call; within one message the calls are
-    answered in their order.
-    """
-    results: dict[_Place, int | None] = {}
-    waiting: dict[str, list[_Place]] = {}
-    for at, message in enumerate(messages):
-        for place, part in enumerate(message.parts):
-            if isinstance(part, ToolCall) and message.role == "assistant":
-                results[at, place] = None
-                others = waiting.get(part.id, ())
-                waiting[part.id] = [*[other for other in others if other[0] == at], (at, place)]
-        if message.role == "tool" and (open_calls := waiting.get(message.tool_call_id or "")):
-            results[open_calls.pop(0)] = at
-    return results
-
-
-def _call_ids(messages: Sequence[Message]) -> list[dict[int, str]]:
-    """The ids of each message's calls, by their positions: a call's own where that is valid and new, else one made of it."""
-    taken: set[str] = set()
-    return [{place: _new_id(part.id, taken) for place, part in enumerate(each.parts) if isinstance(part, ToolCall)} for each in messages]
-
-
-def _new_id(call_id: str, taken: set[str]) -> str:
-    base = sendable_id(call_id, LONGEST_ID) or "call"
-    made = next(made for number in count(1) if (made := _numbered(base, number)) not in taken)
-    taken.add(made)
-    return made
-
-
-def _numbered(base: str, number: int) -> str:
-    ending = "" if number == 1 else f"_{number}"
-    return f"{base[: LONGEST_ID - len(ending)]}{ending}"
-
-
-def _orphan(message: Message) -> JsonObject:
-    """A result whose call is not there any more, which the API would refuse as one."""
-    return {"type": "text", "text": f"(The result of an earlier call of a tool: {message.content})"}
 
 
 def _add(turns: list[JsonObject], role: str, blocks: list[JsonObject]) -> None:

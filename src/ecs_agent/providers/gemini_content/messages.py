@@ -13,12 +13,13 @@ The rules:
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.gemini_content.decoder import CHARACTERS, SIGNATURE, SOURCE
 from ecs_agent.providers.gemini_content.media import audio_part, file_part, image_part
+from ecs_agent.providers.wire.call_results import NO_RESULT, answered_calls, orphan_text, results_of_calls
 from ecs_agent.providers.wire.request_values import call_arguments
 from ecs_agent.types import (
     AudioPart,
@@ -66,13 +67,15 @@ def contents_of(messages: Sequence[Message], *, media_in_results: bool, stand_in
         UnsupportedFeatureError: there is a part that the protocol cannot carry.
     """
     contents = _Contents(media_in_results)
-    answered: set[int] = set()
+    results = results_of_calls(messages)
+    answering = set(results.values())
     for at, message in enumerate(messages):
         if message.role == "assistant":
             contents.add("model", _parts(message))
-            if message.tool_calls:
-                contents.add("user", contents.results(message, _answers(messages, at, answered)))
-        elif message.role != "system" and at not in answered:
+            contents.add("user", contents.results(_is_ours(message), answered_calls(messages, at, results)))
+        elif message.role == "tool" and at not in answering:
+            contents.add("user", [{"text": orphan_text(message)}, *[part for part in _parts(message) if "text" not in part]])
+        elif message.role == "user":
             contents.add("user", _parts(message))
     return _with_stand_ins(contents.made) if stand_in else contents.made
 
@@ -91,13 +94,11 @@ class _Contents:
         elif parts:
             self.made.append({"role": role, "parts": parts})
 
-    def results(self, message: Message, answers: list[Message]) -> list[JsonObject]:
+    def results(self, ours: bool, calls: Iterable[tuple[int, ToolCall, Message | None]]) -> list[JsonObject]:
         """The results of a turn's calls, in their order; what no result can hold stands behind all of them."""
         made: list[JsonObject] = []
         behind: list[JsonObject] = []
-        ours = _is_ours(message)
-        for call in message.tool_calls or ():
-            answer = _take(answers, call)
+        for _, call, answer in calls:
             response: JsonObject = {**_named(call, ours), "response": _response(answer)}
             media = [_part(part) for part in answer.parts if isinstance(part, ImagePart | FilePart | AudioPart)] if answer is not None else []
             inside = [part for part in media if self._media_in_results and "inlineData" in part]  # those with an address are not taken there
@@ -106,38 +107,9 @@ class _Contents:
         return made + behind
 
 
-def _answers(messages: Sequence[Message], at: int, answered: set[int]) -> list[Message]:
-    """The results that come before the next answer of the model; those that answer a call of the message at this place are marked as such."""
-    calls = list(messages[at].tool_calls or ())
-    found: list[Message] = []
-    for place in range(at + 1, len(messages)):
-        message = messages[place]
-        if message.role == "assistant":
-            break
-        call = next((call for call in calls if _answers_to(message, call)), None)
-        if call is not None:
-            calls.remove(call)
-            answered.add(place)
-            found.append(message)
-    return found
-
-
-def _answers_to(message: Message, call: ToolCall) -> bool:
-    if message.role != "tool":
-        return False
-    return message.tool_call_id == call.id if message.tool_call_id is not None else message.name == call.name
-
-
-def _take(answers: list[Message], call: ToolCall) -> Message | None:
-    answer = next((message for message in answers if _answers_to(message, call)), None)
-    if answer is not None:
-        answers.remove(answer)
-    return answer
-
-
 def _response(answer: Message | None) -> JsonObject:
     if answer is None:
-        return {"error": "There is no result: the call was not run."}
+        return {"error": NO_RESULT}
     return {"error" if answer.is_error else "result": answer.content}
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from ecs_agent.providers.openai_chat.parts import CONTENT_PARTS, SOURCE
 from ecs_agent.providers.protocol import ModelRequest
-from ecs_agent.providers.wire.call_ids import sendable_id
+from ecs_agent.providers.wire.call_ids import sent_ids
+from ecs_agent.providers.wire.call_results import NO_RESULT, answered_calls, orphan_text, results_of_calls
 from ecs_agent.providers.wire.request_values import call_text, data_url, plain_option
 from ecs_agent.streaming.json_edge import is_list
 from ecs_agent.types import (
@@ -88,17 +89,27 @@ def _tool(tool: ToolSchema) -> JsonObject:
 
 def _messages(messages: Sequence[Message]) -> Iterator[JsonObject]:
     """The messages. To most servers, OpenAI's among them, a result is text and nothing else: what tools showed stands behind all of a turn's."""
+    ids = sent_ids(messages, LONGEST_ID, any_character=True)
+    results = results_of_calls(messages)
+    answering = set(results.values())
+    for at, message in enumerate(messages):
+        if message.role != "tool":
+            yield _message(message, ids[at])
+            yield from _results((ids[at][place], result) for place, _, result in answered_calls(messages, at, results))
+        elif at not in answering:
+            yield {"role": "user", "content": orphan_text(message)}
+
+
+def _results(answers: Iterable[tuple[str, Message | None]]) -> Iterator[JsonObject]:
+    """The results of a message's calls, by the calls' ids. Behind them a user shows what is no text."""
     shown: list[JsonObject] = []
-    for message in messages:
-        if message.role != "tool" and shown:
-            yield {"role": "user", "content": shown}
-            shown = []
-        made = _message(message)
-        if message.role == "tool" and is_list(made["content"]):
-            media = [part for part in made["content"] if part["type"] != "text"]
-            shown += [{"type": "text", "text": f"(The result of the call {made['tool_call_id']}:)"}, *media]
-            made["content"] = message.content or SHOWN_BELOW
-        yield made
+    for call_id, result in answers:
+        content = _content(result) if result is not None else NO_RESULT
+        if result is not None and is_list(content):
+            media = [part for part in content if part["type"] != "text"]
+            shown += [{"type": "text", "text": f"(The result of the call {call_id}:)"}, *media]
+            content = result.content or SHOWN_BELOW
+        yield {"role": "tool", "content": content, "tool_call_id": call_id}
     if shown:
         yield {"role": "user", "content": shown}
 
@@ -108,15 +119,12 @@ def _says(made: JsonObject) -> bool:
     return any(value for name, value in made.items() if name not in ("role", "name"))
 
 
-def _message(message: Message) -> JsonObject:
+def _message(message: Message, ids: Mapping[int, str]) -> JsonObject:
     made: JsonObject = {"role": message.role, "content": _content(message)}
-    if message.name and message.role != "tool":
+    if message.name:
         made["name"] = message.name
-    if message.role == "tool":
-        made["tool_call_id"] = sendable_id(message.tool_call_id or "", LONGEST_ID, any_character=True)
-    calls = message.tool_calls
-    if calls:
-        made["tool_calls"] = [_call(call) for call in calls]
+    if ids:
+        made["tool_calls"] = [_call(part, ids[place]) for place, part in enumerate(message.parts) if isinstance(part, ToolCall)]
     if message.refusal and not message.content:
         made["refusal"] = message.refusal
     for part in message.parts:
@@ -128,9 +136,8 @@ def _message(message: Message) -> JsonObject:
     return made
 
 
-def _call(call: ToolCall) -> JsonObject:
+def _call(call: ToolCall, call_id: str) -> JsonObject:
     function = {"name": call.name, "arguments": call_text(call)}
-    call_id = sendable_id(call.id, LONGEST_ID, any_character=True)
     return {"id": call_id, "type": "function", "function": function, **((call.opaque or {}).get(SOURCE) or {})}
 
 

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
 from typing import Final
@@ -18,7 +18,8 @@ import msgspec
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.items import RESPONSE, SOURCE, text_of
-from ecs_agent.providers.wire.call_ids import sendable_id
+from ecs_agent.providers.wire.call_ids import sent_ids
+from ecs_agent.providers.wire.call_results import NO_RESULT, results_of_calls
 from ecs_agent.providers.wire.request_values import call_text, data_url
 from ecs_agent.streaming.json_edge import without_surrogates
 from ecs_agent.types import (
@@ -39,48 +40,12 @@ from ecs_agent.types import (
 OURS: Final = frozenset({"message", "function_call", "function_call_output"})
 """Types of items that are written from a conversation's own parts; all others are replayed."""
 
-NO_RESULT: Final = "There is no result: the tool was not run, or what it gave was lost."
-
 LONGEST_ID: Final = 64
 """So long at most is a `call_id`."""
 _CLIENT_CALLS: Final = frozenset(
     {"apply_patch_call", "computer_call", "custom_tool_call", "local_shell_call", "mcp_approval_request", "shell_call", "tool_search_call"}
 )
 """Calls that wait for an answer of the client, which stands, if there is one, in an opaque part of a later message."""
-
-
-class CallIds:
-    """The ids under which the calls of a conversation are sent, in its order."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, list[str]] = {}  # what was sent for an id, as far as it has no result
-        self._now: set[str] = set()
-        self._taken: set[str] = set()
-
-    def next_message(self) -> None:
-        """Calls of another message come: an id that is used again means the newer call."""
-        self._now.clear()
-
-    def keep(self, call_id: str) -> None:
-        """A call that the server knows: its result names it as it is."""
-        self._waiting[call_id] = [call_id]
-        self._taken.add(call_id)
-
-    def of_call(self, call_id: str) -> str:
-        """The id of the next call."""
-        safe = sendable_id(call_id, LONGEST_ID) or "call"
-        sent, number = safe, 2
-        while sent in self._taken:
-            sent, number = f"{safe[:56]}_{number}", number + 1
-        self._taken.add(sent)
-        self._waiting[call_id] = [*(self._waiting.get(call_id, ()) if call_id in self._now else ()), sent]
-        self._now.add(call_id)
-        return sent
-
-    def of_result(self, call_id: str | None) -> str | None:
-        """The id of the call that a result answers; None if no call waits for it."""
-        waiting = self._waiting.get(call_id or "")
-        return waiting.pop(0) if waiting else None
 
 
 def replay_key(item: JsonObject) -> str:
@@ -99,7 +64,6 @@ class InputWriter:
     def __init__(self, *, stored: bool, refused: AbstractSet[str]) -> None:
         self._stored = stored
         self._refused = refused
-        self._ids = CallIds()
         self._answered: set[str] = set()
 
     def items(self, messages: Sequence[Message], start: int = 0) -> list[JsonObject]:
@@ -109,26 +73,24 @@ class InputWriter:
             UnsupportedFeatureError: a message holds what the protocol cannot carry.
         """
         self._answered = _answers(messages)
-        known = [[call.id for call in message.tool_calls or ()] for message in messages[:start]]
-        for calls in known:
-            for call_id in calls:
-                self._ids.keep(call_id)
-        written = [item for message in messages[start:] for item in self._message(message)]
-        return _with_missing_results(written, known[-1] if known else ())
+        ids = sent_ids(messages, LONGEST_ID, known=start)
+        answers = {found: ids[at][place] for (at, place), found in results_of_calls(messages).items()}
+        written = [item for at in range(start, len(messages)) for item in self._message(messages[at], ids[at], answers.get(at))]
+        return _with_missing_results(written, ids[start - 1].values() if start else ())
 
-    def _message(self, message: Message) -> list[JsonObject]:
+    def _message(self, message: Message, ids: Mapping[int, str], answers: str | None) -> list[JsonObject]:
+        """The items of a message, by the ids of its calls, or that of the call it answers."""
         if message.role == "assistant":
-            return self._assistant(message)
+            return self._assistant(message, ids)
         kept = [item for part in message.parts if (item := self._replayed(part)) is not None]
         if message.role == "tool":
-            call_id = self._ids.of_result(message.tool_call_id)
-            return kept if call_id is None else [{"type": "function_call_output", "call_id": call_id, "output": _output(message)}, *kept]
+            return kept if answers is None else [_result(answers, _output(message)), *kept]
         content = [made for part in message.parts if (made := input_part(part)) is not None]
         return [*([{"type": "message", "role": message.role, "content": content}] if content else []), *kept]
 
-    def _assistant(self, message: Message) -> list[JsonObject]:
-        self._ids.next_message()
+    def _assistant(self, message: Message, ids: Mapping[int, str]) -> list[JsonObject]:
         parts = _in_place(message.parts)
+        call_ids = iter(ids.values())  # calls keep their order
         items: list[JsonObject] = []
         texts = _Texts(items)
         for place, part in enumerate(parts):
@@ -139,7 +101,7 @@ class InputWriter:
                     texts.add("refusal", "refusal", text)
                 case ToolCall():
                     texts.close()
-                    items.append(self._call(part))
+                    items.append(_call(part, next(call_ids)))
                 case OpaquePart():
                     self._opaque(part, parts[place + 1 : place + 2], texts, items)
                 case ImagePart() | FilePart() | AudioPart() if not _is_result(parts, place):
@@ -184,10 +146,6 @@ class InputWriter:
                 return None
         return None if replay_key(item) in self._refused else item
 
-    def _call(self, call: ToolCall) -> JsonObject:
-        written = {"type": "function_call", "call_id": self._ids.of_call(call.id), "name": call.name, "arguments": call_text(call)}
-        return {**((call.opaque or {}).get(SOURCE) or {}), **written}
-
 
 class _Texts:
     """Gathers the texts of one item."""
@@ -211,6 +169,11 @@ class _Texts:
             self._items.append({"type": "message", "role": "assistant", "content": self._content, **phase})
             self._content = []
         self.phase = None
+
+
+def _call(call: ToolCall, call_id: str) -> JsonObject:
+    written = {"type": "function_call", "call_id": call_id, "name": call.name, "arguments": call_text(call)}
+    return {**((call.opaque or {}).get(SOURCE) or {}), **written}
 
 
 def _in_place(parts: Iterable[Part]) -> list[Part]:

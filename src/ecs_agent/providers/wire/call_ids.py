@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
-from ecs_agent.types import Message
+from ecs_agent.types import Message, ToolCall
 
 _OWN_ID: Final = re.compile(r"call_([0-9]{1,9})_[0-9]+")
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9_-]")
@@ -35,3 +36,30 @@ def sendable_id(call_id: str, longest: int, *, any_character: bool = False) -> s
         return call_id
     digest = hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
     return f"{clean[: longest - _DIGEST - 1]}_{digest}"
+
+
+def sent_ids(messages: Sequence[Message], longest: int, *, any_character: bool = False, known: int = 0) -> list[dict[int, str]]:
+    """Under which id each message's calls are sent, by their places in it: the call's own where the API takes it and it is new, else one made of it.
+
+    Args:
+        messages: the conversation.
+        longest: how many characters the API takes.
+        any_character: see `sendable_id`.
+        known: of so many messages the server knows the calls, by the ids they have.
+    """
+    taken: set[str] = set()
+    sent: list[dict[int, str]] = []
+    for at, message in enumerate(messages):
+        spoken = enumerate(message.parts if message.role == "assistant" else ())
+        calls = {place: part.id for place, part in spoken if isinstance(part, ToolCall)}
+        for place, call_id in calls.items():
+            if at >= known:
+                calls[place] = _new_id(sendable_id(call_id, longest, any_character=any_character) or "call", longest, taken)
+            taken.add(calls[place])
+        sent.append(calls)
+    return sent
+
+
+def _new_id(base: str, longest: int, taken: set[str]) -> str:
+    endings = (f"_{number}" if number > 1 else "" for number in count(1))
+    return next(made for ending in endings if (made := base[: longest - len(ending)] + ending) not in taken)
