@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import socket
 import sys
@@ -14,6 +15,12 @@ from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # how long an example takes says more about the machine than about the code
 settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what is there before the first test: many tests collect garbage, and each would look through all that pytest knows of the others."""
+    gc.collect()
+    gc.freeze()
 
 
 class LoopbackGuard:

@@ -16,8 +16,10 @@ def restored() -> Iterator[None]:
     """Pythons differ in what they begin with; here it is 700, and nothing is set aside."""
     before, enabled = gc.get_threshold(), gc.isenabled()
     gc.set_threshold(700, 10, 10)
-    yield
     gc.unfreeze()
+    yield
+    gc.collect()
+    gc.freeze()  # as it was
     gc.set_threshold(*before)
     if enabled:
         gc.enable()

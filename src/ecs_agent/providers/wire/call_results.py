@@ -26,7 +26,7 @@ def results_of_calls(messages: Sequence[Message]) -> dict[CallPlace, int | None]
         if message.role == "assistant":
             calls = {(at, place): part for place, part in enumerate(message.parts) if isinstance(part, ToolCall)}
             results |= dict.fromkeys(calls)
-            again = {call.id for call in calls.values()}
+            again = {call.id for call in calls.values()}  # such an id means the newer call
             waiting = {place: call for place, call in waiting.items() if call.id not in again} | calls
         elif message.role == "tool":
             answered = next((place for place, call in waiting.items() if _answers(message, call)), None)
