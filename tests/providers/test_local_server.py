@@ -83,6 +83,24 @@ async def test_it_starts_once_and_ends_when_stopped(healthy: Path) -> None:
     assert not server.running
 
 
+async def test_closing_one_that_is_slow_to_end_keeps_nobody_waiting_and_the_next_one_is_another(tmp_path: Path) -> None:
+    server = LocalServer(OPTIONS, child=program(tmp_path, HEALTHY.replace("os._exit(0)", "__import__('time').sleep(1), os._exit(0)")))
+    first = await server.start()
+    closing = asyncio.create_task(server.aclose())
+    turns = 0
+    while not closing.done():
+        await asyncio.sleep(0.01)
+        turns += 1
+        if turns == 1:
+            assert not server.running
+            assert await server.start() != first
+    await closing
+    assert turns > 5
+    assert server.running
+    await server.aclose()
+    await server.aclose()
+
+
 async def test_who_asks_while_it_starts_waits_until_it_is_healthy(tmp_path: Path) -> None:
     server = LocalServer(OPTIONS, child=program(tmp_path, "import time; time.sleep(0.3)" + HEALTHY))
     first = asyncio.create_task(server.start())

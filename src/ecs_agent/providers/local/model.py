@@ -73,7 +73,7 @@ class LocalModel(Generic[P]):
         provider, self._provider = self._provider, None
         if provider is not None:
             await provider.aclose()
-        self._server.stop()
+        await self._server.aclose()
 
 
 def model_file(path: str | Path | None) -> Path:

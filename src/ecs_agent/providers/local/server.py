@@ -18,6 +18,7 @@ import urllib.error
 import urllib.request
 import weakref
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -169,11 +170,22 @@ class LocalServer:
             time.sleep(0.05)
 
     def stop(self) -> None:
-        """End the process; safe to call twice."""
-        if self._finalizer is not None:
-            self._finalizer()
-        self._process = None
-        self._healthy = False
+        """End the process, and wait until it has ended; safe to call twice."""
+        self._forgotten()()
+
+    async def aclose(self) -> None:
+        """The same, while the event loop goes on."""
+        await asyncio.to_thread(self._forgotten())
+
+    def _forgotten(self) -> Callable[[], object]:
+        """Forget the process, so that the next request starts another, and return what ends it."""
+        end, self._finalizer = self._finalizer, None
+        self._process, self._healthy = None, False
+        return end if end is not None else _nothing
+
+
+def _nothing() -> None:
+    """There is no process to end."""
 
 
 def _listen(process: subprocess.Popen[bytes], words: deque[str]) -> None:
