@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.promises import test_one_truth as trouble
 from tests.promises.crew import FAILURES, explode, healthy
-from tests.store.recorded_parts import Main, check_same, look_up, recorded, replayed, scripted
+from tests.store.recorded_parts import Main, check_same, look_up, recorded, recorded_punctually, replayed, scripted
 from tests.systems import test_talk as talk
 
 from ecs_agent import Runner, World, append_message, spawn_agent
@@ -173,7 +173,7 @@ def test_failures_retries_and_interruptions_replay_as_they_were(seed: int) -> No
 def test_so_they_do_when_they_happened_in_real_time() -> None:
     """Timers of a real run are a little late, and pieces that came before they fired come before them again."""
     for number in (203, 205, 206):
-        check_same(recorded(troubled(number), virtual=False), troubled(number))
+        check_same(recorded_punctually(troubled(number)), troubled(number))
 
 
 def talkative(seed: int) -> Main:

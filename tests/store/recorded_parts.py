@@ -15,6 +15,7 @@ from ecs_agent.store import MemoryEngine, open_world
 from ecs_agent.store.divergence import hash_of
 from ecs_agent.store.recording import Recording
 from ecs_agent.store.replay import ReplayReport, replay
+from ecs_agent.store.turnstile import LATE
 from ecs_agent.testing import VirtualClockLoop
 from ecs_agent.testing.replay_loop import ReplayLoop
 from ecs_agent.types import ToolCall, Usage
@@ -51,6 +52,19 @@ def crew(agents: int = 3, *, prompt: str = "Be brief.", tools: Any = (look_up,))
     return main
 
 
+class WatchedLoop(asyncio.SelectorEventLoop):
+    """A loop in real time that knows by how many seconds its timers were late at most: `latest`."""
+
+    latest = 0.0
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        def called() -> None:
+            self.latest = max(self.latest, self.time() - when)
+            callback(*args)
+
+        return super().call_at(when, called, context=context)
+
+
 def recorded(main: Main, *, virtual: bool = True, engine: MemoryEngine | None = None) -> Recording:
     """A program's recording."""
     engine = engine if engine is not None else MemoryEngine()
@@ -62,6 +76,24 @@ def recorded(main: Main, *, virtual: bool = True, engine: MemoryEngine | None = 
     with asyncio.Runner(loop_factory=VirtualClockLoop if virtual else None) as runner:
         runner.run(run())
     return Recording(engine)
+
+
+def recorded_punctually(main: Main) -> Recording:
+    """A program's recording in real time, at a moment when the machine is not so overloaded that timers change places: docs/replay.md, "What is the same"."""
+    for _ in range(20):
+        engine = MemoryEngine()
+
+        async def run(engine: MemoryEngine = engine) -> float:
+            async with open_world(engine=engine, rng=Random(1)) as world:
+                await main(world)
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, WatchedLoop)
+            return loop.latest
+
+        with asyncio.Runner(loop_factory=WatchedLoop) as runner:
+            if runner.run(run()) < LATE / 4:
+                return Recording(engine)
+    raise AssertionError(f"in none of twenty recordings all timers fired within {LATE / 4} s of their time")
 
 
 def replayed(recording: Recording, main: Main, loop: Any = ReplayLoop, **options: Any) -> ReplayReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,22 @@ class TestTheSameProgram:
 
     def test_from_a_recording_that_was_made_in_real_time(self) -> None:
         assert check_same(recorded(crew(), virtual=False), crew()).hash == check_same(recorded(crew()), crew()).hash
+
+    def test_also_where_the_loop_stood_still_when_something_was_due(self) -> None:
+        """What came just before a timer fired comes before it again, though both were late."""
+
+        async def main(world: World) -> None:
+            agent = spawn_agent(world, FakeProvider(["one two three"], by="word", delay=0.05))
+            append_message(world, agent.entity, "go")
+            asyncio.get_running_loop().call_later(0.03, time.sleep, 0.2)  # the machine, which has other things to do
+            running = asyncio.ensure_future(Runner().run(world))
+            await asyncio.sleep(0.09)
+            world.add_component(agent.entity, InterruptionComponent())
+            await running
+
+        recording = recorded(main, virtual=False)
+        assert [fact.count for fact in recording.facts() if fact.type == "StreamDeltaEvent"] == [1]
+        check_same(recording, main)
 
     def test_and_neither_its_models_nor_its_tools_are_asked(self) -> None:
         asked: list[str] = []

@@ -20,8 +20,9 @@ from ecs_agent.store.recorded_session import Moment, RecordedSession
 PATIENCE: Final = 10.0
 """Seconds behind the recorded time after which nobody believes that what is missing will be done."""
 
-LATE: Final = 0.1
-"""Seconds by which a timer of a real run may have been late."""
+LATE: Final = 0.3
+"""Seconds by which a timer of a real run may have been late, as on a machine that had other things to do. More would not make up for what follows
+then: two timers of a program that were late together may have changed places as well, of which a recording knows nothing."""
 
 EXACT: Final = 1e-6
 """The same on virtual time: only what is due at once may change places."""
