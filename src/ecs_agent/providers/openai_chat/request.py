@@ -14,15 +14,11 @@ from ecs_agent.providers.wire.request_values import call_text, data_url, plain_o
 from ecs_agent.streaming.json_edge import is_list
 from ecs_agent.types import (
     AudioPart,
-    CitationPart,
     FilePart,
     ImagePart,
     JsonObject,
     Message,
     OpaquePart,
-    Part,
-    ReasoningPart,
-    RefusalPart,
     TextPart,
     ToolCall,
     ToolSchema,
@@ -142,7 +138,7 @@ def _call(call: ToolCall, call_id: str) -> JsonObject:
 
 
 def _content(message: Message) -> Any:
-    shown = [part for part in message.parts if not isinstance(part, ToolCall | OpaquePart | ReasoningPart | RefusalPart | CitationPart)]
+    shown = [part for part in message.parts if isinstance(part, TextPart | ImagePart | AudioPart | FilePart)]
     if not shown and message.tool_calls:
         return None
     if all(isinstance(part, TextPart) for part in shown):
@@ -150,8 +146,10 @@ def _content(message: Message) -> Any:
     return [_part(part) for part in shown]
 
 
-def _part(part: Part) -> JsonObject:
+def _part(part: TextPart | ImagePart | AudioPart | FilePart) -> JsonObject:
     match part:
+        case TextPart(text=text):
+            return {"type": "text", "text": text}
         case ImagePart(url=url, data=data, media_type=kind, detail=detail):
             image = {"url": url if data is None else data_url(kind, data)}
             return {"type": "image_url", "image_url": {**image, "detail": detail} if detail else image}
@@ -161,5 +159,3 @@ def _part(part: Part) -> JsonObject:
             return {"type": "file", "file": {"file_id": file_id}}
         case FilePart(data=data, filename=name, media_type=kind):
             return {"type": "file", "file": {"filename": name or "file", "file_data": data_url(kind, data or b"")}}
-        case _:
-            return {"type": "text", "text": part.text if isinstance(part, TextPart) else ""}
