@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecs_agent.errors import ErrorKind, ProviderError, RateLimitError, ServerError, UnsupportedFeatureError
@@ -200,6 +200,7 @@ class TestCancelling:
 
         run(main)
 
+    @settings(max_examples=40)  # each looks for garbage among all there is
     @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 5), st.none() | st.integers(0, 200), st.booleans()), min_size=1, max_size=12))
     def test_whoever_comes_and_goes_the_others_are_served_in_order(self, requests: list[tuple[int, int, int | None, bool]]) -> None:
         provider = limited(requests_per_minute=2, tokens_per_minute=60, max_concurrent=2, answer=["ab", 1.0, Usage(9, 9, 18)], takes=1.0)
