@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from random import Random
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
 
 from ecs_agent import Runner, World, append_message, spawn_agent, tool
 from ecs_agent.core import LoopClock
@@ -21,6 +22,7 @@ from ecs_agent.testing.replay_loop import ReplayLoop
 from ecs_agent.types import ToolCall, Usage
 
 Main = Callable[[World], Awaitable[object]]
+Arguments = TypeVarTuple("Arguments")
 
 
 @tool
@@ -57,7 +59,9 @@ class WatchedLoop(asyncio.SelectorEventLoop):
 
     latest = 0.0
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[Unpack[Arguments]], object], *args: Unpack[Arguments], context: Context | None = None
+    ) -> asyncio.TimerHandle:
         def called() -> None:
             self.latest = max(self.latest, self.time() - when)
             callback(*args)
