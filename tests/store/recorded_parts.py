@@ -60,7 +60,7 @@ class WatchedLoop(asyncio.SelectorEventLoop):
     latest = 0.0
 
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Arguments]], object], *args: Unpack[Arguments], context: Context | None = None
+        self, when: float, callback: Callable[[Unpack[Arguments]], object], *args: *Arguments, context: Context | None = None
     ) -> asyncio.TimerHandle:
         def called() -> None:
             self.latest = max(self.latest, self.time() - when)
