@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.input import InputWriter, replay_key
-from ecs_agent.providers.wire.call_results import NO_RESULT
+from ecs_agent.providers.wire.call_results import NO_RESULT, orphan_text
 from ecs_agent.types import (
     AudioPart,
     CitationPart,
@@ -211,8 +211,9 @@ class TestCalls:
             ("b", "r"),
         ]
 
-    def test_a_result_whose_call_is_gone_is_left_out(self) -> None:
-        assert items(result("c"), Message("tool", "r")) == []
+    def test_a_result_whose_call_is_gone_is_told_as_text(self) -> None:
+        gone = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": orphan_text(result("c"))}]}
+        assert items(result("c"), Message("tool", "r")) == [gone, gone]
 
     @pytest.mark.parametrize("call_id", ["x" * 65, "functions.f:0", "", "ü"])
     def test_ids_that_no_server_would_make_are_written_otherwise_in_call_and_result_alike(self, call_id: str) -> None:
@@ -231,7 +232,8 @@ class TestCalls:
         ]
 
     def test_one_id_in_one_message_means_its_calls_in_their_order(self) -> None:
-        sent = items(calls("a", "a"), result("a", "first"), result("a", "second"), result("a", "too many"))
+        *sent, told = items(calls("a", "a"), result("a", "first"), result("a", "second"), result("a", "too many"))
+        assert told["role"] == "user"
         assert [(item["call_id"], item.get("output")) for item in sent] == [("a", None), ("a_2", None), ("a", "first"), ("a_2", "second")]
 
     def test_an_id_that_is_used_again_means_the_newer_call(self) -> None:

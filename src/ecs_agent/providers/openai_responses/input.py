@@ -2,7 +2,7 @@
 
 * Reasoning items and those of built-in tools go back as they came, a reasoning item where its readable text stands. Servers refuse one that nothing
   of its answer follows, and calls of tools of ours without a result; such items are left out.
-* A call has one result and a result its call: a result that is missing is said to be missing, one whose call is gone, or has a result, is left out.
+* A call has one result and a result its call: one that is missing is said to be missing, one whose call is gone, or has a result, is a user's text.
 * Ids of calls that no server of this protocol would make are written otherwise, in call and result alike, and so is an id that was used before.
 * What this protocol only takes from users (images, files) is a user's when an assistant of another family made it.
 """
@@ -19,7 +19,7 @@ import msgspec
 from ecs_agent.errors import UnsupportedFeatureError
 from ecs_agent.providers.openai_responses.items import RESPONSE, SOURCE, text_of
 from ecs_agent.providers.wire.call_ids import sent_ids
-from ecs_agent.providers.wire.call_results import NO_RESULT, results_of_calls
+from ecs_agent.providers.wire.call_results import NO_RESULT, orphan_text, results_of_calls
 from ecs_agent.providers.wire.request_values import call_text, data_url
 from ecs_agent.streaming.json_edge import without_surrogates
 from ecs_agent.types import (
@@ -84,7 +84,8 @@ class InputWriter:
             return self._assistant(message, ids)
         kept = [item for part in message.parts if (item := self._replayed(part)) is not None]
         if message.role == "tool":
-            return kept if answers is None else [_result(answers, _output(message)), *kept]
+            told = [] if kept else [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": orphan_text(message)}]}]
+            return [*(told if answers is None else [_result(answers, _output(message))]), *kept]
         content = [made for part in message.parts if (made := input_part(part)) is not None]
         return [*([{"type": "message", "role": message.role, "content": content}] if content else []), *kept]
 
