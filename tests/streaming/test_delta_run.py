@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,7 @@ DELTA = st.builds(
     usage=st.sampled_from([None, None, Usage(1, 2, 3)]),
     logprobs=st.sampled_from([(), (), (TokenLogprob("a", -0.5),)]),
     final=st.sampled_from([False, False, False, True]),
+    finish_reason=st.sampled_from([None, None, None, "length"]),
     raw_finish_reason=st.sampled_from([None, None, "stop"]),
 )
 DELTAS = st.lists(st.one_of(st.builds(StreamDelta, content=st.sampled_from(["a", "bc"])), DELTA), max_size=25)
@@ -62,3 +64,23 @@ def said(delta: StreamDelta) -> StreamDelta:
 
 def test_no_deltas_are_no_runs() -> None:
     assert list(runs([])) == []
+
+
+def test_each_kind_of_text_is_joined_by_itself_and_what_is_not_there_stays_away() -> None:
+    thoughts = next(iter(runs([StreamDelta(reasoning="a"), StreamDelta(reasoning="b"), StreamDelta(reasoning="c")]))).delta()
+    assert (thoughts.reasoning, thoughts.content, thoughts.refusal) == ("abc", None, None)
+    refused = next(iter(runs([StreamDelta(refusal="a"), StreamDelta(refusal="b")]))).delta()
+    assert (refused.reasoning, refused.content, refused.refusal) == (None, None, "ab")
+    said = next(iter(runs([StreamDelta("a"), StreamDelta("b", usage=Usage(1, 2, 3))]))).delta()
+    assert (said.reasoning, said.content, said.refusal) == (None, "ab", None)
+
+
+@pytest.mark.parametrize("end", [StreamDelta("b", final=True), StreamDelta("b", finish_reason="length"), StreamDelta("b", raw_finish_reason="max")])
+def test_a_text_that_ends_an_answer_is_not_joined_as_if_it_were_nothing_else(end: StreamDelta) -> None:
+    (run,) = runs([StreamDelta("a"), end])
+    assert run.delta() == replace(end, content="ab")
+
+
+def test_a_delta_without_anything_stays_one() -> None:
+    (run,) = runs([StreamDelta()])
+    assert run.delta() == StreamDelta()

@@ -126,6 +126,14 @@ class TestReading:
                 assert not moments >> number % 3 & 1 or content(stream) == text
             assert content(stream) == "abcbc"
 
+    async def test_reading_takes_what_the_iteration_has_left_of_a_read_first(self) -> None:
+        stream = CompletionStream(FakeSource([A, B, C], [END]))
+        assert await anext(stream) is A
+        assert list(await stream.read()) == [B, C]
+        assert list(await stream.read()) == [END]
+        assert list(await stream.read()) == []
+        assert content(stream) == "abc"
+
     async def test_nothing_is_read_before_it_is_asked_for(self) -> None:
         source = FakeSource([A], [END])
         stream = CompletionStream(source)

@@ -62,6 +62,11 @@ def test_gaps_of_no_time_are_told_as_ten_microseconds() -> None:
     assert timing.gap_p99 == pytest.approx(1.0, rel=0.041)
 
 
+def test_gaps_of_no_time_are_counted_each() -> None:
+    assert watched([0.0, 1.0, 1.0]).gap_p50 == pytest.approx(1.0, rel=0.041)
+    assert watched([0.0] * 3 * _COUNT_AT + [1.0] * _COUNT_AT + [0.0]).gap_p50 == pytest.approx(1e-5, rel=0.041)
+
+
 def test_arrivals_at_the_same_time_have_no_speed_and_no_gap_to_speak_of() -> None:
     timing = watched([0.0, 0.0])
     assert (timing.tokens_per_second, timing.gap_p50, timing.gap_p99, timing.gap_max) == (None, 0.0, 0.0, 0.0)

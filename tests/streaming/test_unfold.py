@@ -73,3 +73,8 @@ def test_calls_that_stand_apart_are_told_one_after_the_other() -> None:
     first, second, third = [ToolCall(f"c{number}", "f") for number in range(3)]
     deltas = unfold(answer(first, TextPart("a"), second, TextPart("b"), third))
     assert [delta.tool_calls for delta in deltas] == [[first], [first, second], [first, second, third]]
+
+
+def test_a_refusal_is_told_as_one() -> None:
+    (delta,) = unfold(answer(RefusalPart("no")))
+    assert (delta.refusal, delta.parts) == ("no", ())

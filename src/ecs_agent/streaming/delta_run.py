@@ -18,7 +18,7 @@ class DeltaRun:
 
     __slots__ = ("_content", "_deltas", "_last", "_reasoning", "_refusal", "_whole", "count")
 
-    def __init__(self, first: StreamDelta, count: int = 1) -> None:
+    def __init__(self, first: StreamDelta, count: int) -> None:
         self.count = 0
         self._deltas: list[StreamDelta] = []
         self._last = -1
@@ -28,7 +28,7 @@ class DeltaRun:
         self._refusal: list[str] = []
         self.take(first, count)
 
-    def take(self, delta: StreamDelta, count: int = 1) -> bool:
+    def take(self, delta: StreamDelta, count: int) -> bool:
         """Take the next delta, if it fits."""
         held = _kinds(delta)
         if self._whole or (held and held[0] < self._last):
