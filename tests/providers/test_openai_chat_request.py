@@ -84,6 +84,7 @@ def test_images_audio_and_files() -> None:
         AudioPart(b"\x02"),
         FilePart(file_id="f1"),
         FilePart(data=b"\x03", filename="a.pdf", media_type="application/pdf"),
+        FilePart(data=b"\x04"),
     ]
     (sent,) = messages(Message("user", parts))
     assert sent["content"] == [
@@ -93,6 +94,7 @@ def test_images_audio_and_files() -> None:
         {"type": "input_audio", "input_audio": {"data": "Ag==", "format": "wav"}},
         {"type": "file", "file": {"file_id": "f1"}},
         {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,Aw=="}},
+        {"type": "file", "file": {"filename": "file", "file_data": "data:application/octet-stream;base64,BA=="}},
     ]
 
 
@@ -111,7 +113,15 @@ def test_a_refusal_goes_back_as_one() -> None:
 
 
 def test_an_empty_answer_is_left_out() -> None:
-    assert messages(Message("user", "a"), Message("assistant")) == [{"role": "user", "content": "a"}]
+    assert messages(Message("user", "a"), Message("assistant"), Message("assistant", name="ann")) == [{"role": "user", "content": "a"}]
+
+
+def test_ids_of_calls_may_be_of_any_characters_and_are_made_shorter_where_they_are_too_long() -> None:
+    call, answer = messages(Message("assistant", "", [ToolCall("functions.f:0", "f")]), Message("tool", "1", tool_call_id="functions.f:0"))
+    assert call["tool_calls"][0]["id"] == answer["tool_call_id"] == "functions.f:0"
+    call, answer = messages(Message("assistant", "", [ToolCall("ü" * 41, "f")]), Message("tool", "1", tool_call_id="ü" * 41))
+    assert call["tool_calls"][0]["id"] == answer["tool_call_id"]
+    assert len(answer["tool_call_id"]) == 40
 
 
 def test_options_that_are_not_given_are_not_sent() -> None:
@@ -133,13 +143,22 @@ def test_options_are_sent_under_their_names() -> None:
     }  # fmt: skip
 
 
+def test_the_most_tokens_are_called_as_the_server_calls_them() -> None:
+    request = ModelRequest("m", [], options=RequestOptions(max_tokens=5, temperature=0.5))
+    assert encode_request(request, include_usage=False, limit="max_completion_tokens") == {
+        "model": "m", "messages": [], "max_completion_tokens": 5, "temperature": 0.5,
+    }  # fmt: skip
+
+
 def test_how_tools_are_called_is_only_said_where_there_are_some() -> None:
     assert "parallel_tool_calls" not in body(parallel_tool_calls=False)
     assert body(parallel_tool_calls=False, tools=[ToolSchema("f", "", {})])["parallel_tool_calls"] is False
     assert body(parallel_tool_calls=False, extra_body={"tools": [{}]})["parallel_tool_calls"] is False
 
 
-@pytest.mark.parametrize(("choice", "sent"), [("auto", "auto"), ("required", "required"), ("f", {"type": "function", "function": {"name": "f"}})])
+@pytest.mark.parametrize(
+    ("choice", "sent"), [("auto", "auto"), ("none", "none"), ("required", "required"), ("f", {"type": "function", "function": {"name": "f"}})]
+)
 def test_a_choice_of_tools(choice: str, sent: Any) -> None:
     schema = ToolSchema("f", "Does f.", {"type": "object"})
     made = body(tools=[schema], tool_choice=choice)

@@ -73,9 +73,7 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     return {**body, **extra}
 
 
-def _choice(choice: object) -> Any:
-    if not isinstance(choice, str):
-        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
+def _choice(choice: str) -> Any:
     return choice if choice in ("auto", "none", "required") else {"type": "function", "function": {"name": choice}}
 
 
