@@ -24,7 +24,7 @@ from ecs_agent.errors import (
 )
 from ecs_agent.providers import OpenAIEmbeddingProvider
 from ecs_agent.testing import LoopbackServer, Received, Reply, ScriptedTransport, error_reply, json_reply, run
-from ecs_agent.types import Usage
+from ecs_agent.types import RetryConfig, Usage
 
 CANARY = "sk-canary-0123456789abcdef"
 
@@ -206,6 +206,38 @@ def test_after_a_failure_no_other_request_begins() -> None:
         return len(transport.requests)
 
     assert run(main) == 2
+
+
+def test_only_the_requests_that_failed_are_made_again_and_only_where_that_may_help_and_was_asked_for() -> None:
+    failed: list[Any] = []
+
+    def answer(request: Received) -> Reply:
+        texts = request.body["input"]
+        if texts in (["b"], ["d"]) and failed.count(texts) < 2:
+            failed.append(texts)
+            return error_reply(503, "busy")
+        return error_reply(400, "too bad") if texts == ["x"] else embedded(request)
+
+    async def main() -> None:
+        transport = ScriptedTransport([answer])
+        asked = RetryConfig(min_wait=10.0, max_wait=10.0)
+        provider = provider_for(transport, transport=transport, batch_size=1, parallel=2, retry_config=asked)
+        result = await provider.embed(["a", "b", "c", "d"])
+        assert (len(result.vectors), result.usage) == (4, Usage(4, 0, 4))
+        sent = [request.body["input"][0] for request in transport.requests]
+        assert sorted(sent) == ["a", "b", "b", "b", "c", "d", "d", "d"]
+        assert asyncio.get_running_loop().time() == 20.0  # both waited at the same time
+        with pytest.raises(BadRequestError, match="too bad"):
+            await provider.embed(["x"])
+        assert len(transport.requests) == len(sent) + 1
+        failed.clear()
+        with pytest.raises(ServerError, match="busy"):
+            await provider_for(transport, transport=transport).embed(["b"])
+        assert failed == [["b"]]
+
+    run(main)
+    with pytest.raises(TypeError, match="give a RetryConfig"):
+        provider_for(ScriptedTransport([embedded]), retry_config=3)
 
 
 async def test_requests_that_answer_in_different_lengths_are_not_of_one_model() -> None:

@@ -8,21 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from ecs_agent.errors import ProviderError
-from ecs_agent.logging import get_logger
-from ecs_agent.providers.classify import MAX_RETRY_AFTER
 from ecs_agent.providers.protocol import ProviderLike, RequestOptions
+from ecs_agent.providers.retries import Retries
 from ecs_agent.providers.wrapping import WrapperProvider
 from ecs_agent.types import CompletionResult, Message, RetryConfig
-
-MOST_DOUBLINGS = 64
-"""After so many the wait is `max_wait` whatever the numbers are, and a float still holds them."""
-
-_OVERLOADED = 529
-"""Anthropic's word for 503."""
-
-_log = get_logger("ecs_agent.providers.retry")
 
 
 class RetryProvider(WrapperProvider):
@@ -45,37 +37,17 @@ class RetryProvider(WrapperProvider):
         clock: Callable[[], float] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        if retry_config is not None and not isinstance(retry_config, RetryConfig):
-            raise TypeError(f"retry_config is a {type(retry_config).__name__}; give a RetryConfig")
+        self._retries = Retries(retry_config, sleep=sleep, clock=clock, rng=rng)
         super().__init__(provider)
-        self.config = retry_config if retry_config is not None else RetryConfig()
-        self._sleep = sleep
-        self._clock = clock
-        self._rng = rng if rng is not None else random.Random()  # noqa: S311 - jitter, not a secret
+
+    @property
+    def config(self) -> RetryConfig:
+        """When it asks again."""
+        return self._retries.config
 
     async def _whole(self, messages: Sequence[Message], options: RequestOptions) -> CompletionResult:
-        clock = self._clock if self._clock is not None else asyncio.get_running_loop().time
-        started, attempt = clock(), 1
-        while True:
-            try:
-                return await super()._whole(messages, options)
-            except ProviderError as error:
-                wait = self.wait_after(attempt, error)
-                elapsed = clock() - started
-                if wait is None or (self.config.max_elapsed is not None and elapsed + wait > self.config.max_elapsed):
-                    raise
-                _log.warning("asking again", attempt=attempt, wait=round(wait, 3), kind=str(error.kind), status=error.status, provider=self.name)
-            await self._sleep(wait)
-            attempt += 1
+        return await self._retries.of(partial(super()._whole, messages, options), self.name)
 
     def wait_after(self, attempt: int, error: ProviderError) -> float | None:
         """Seconds to wait after a failed attempt, None when it is not to be repeated."""
-        config = self.config
-        status = 503 if error.status == _OVERLOADED and _OVERLOADED not in config.retry_status_codes else error.status
-        listed = status is None or status in config.retry_status_codes
-        if attempt >= config.max_attempts or not error.retryable or not listed:
-            return None
-        if error.retry_after is not None:
-            return error.retry_after if error.retry_after <= MAX_RETRY_AFTER else None
-        base = min(max(config.multiplier * 2.0 ** min(attempt - 1, MOST_DOUBLINGS), config.min_wait), config.max_wait)
-        return min(config.max_wait, base + self._rng.uniform(0, base)) if config.jitter else base
+        return self._retries.wait_after(attempt, error)

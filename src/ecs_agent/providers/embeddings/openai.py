@@ -17,15 +17,16 @@ from ecs_agent.providers.http.client import Call, HTTPClient, HTTPOptions
 from ecs_agent.providers.http.option_names import check_http_options
 from ecs_agent.providers.http.sdk_client import SDKClient
 from ecs_agent.providers.openai import OPENAI_KEYS, openai_settings
+from ecs_agent.providers.retries import Retries
 from ecs_agent.providers.secret import Secret
-from ecs_agent.types import JsonObject, Usage
+from ecs_agent.types import JsonObject, RetryConfig, Usage
 
 
 class OpenAIEmbeddingProvider:
     """Asks a server that speaks the OpenAI protocol, by posting to `{base_url}/embeddings`.
 
     Texts are sent in batches, a few at a time; each is a request of its own with its own time limits. When one fails no other is begun and
-    nothing is returned. Nothing is asked twice by itself: the error says whether asking again may help (`retryable`, `retry_after`).
+    nothing is returned. Nothing is asked twice unless `retry_config` says when: the error says whether that may help (`retryable`, `retry_after`).
 
     Args:
         api_key: else `OPENAI_API_KEY` or `LLM_API_KEY`; a server on this machine needs none.
@@ -35,6 +36,7 @@ class OpenAIEmbeddingProvider:
         batch_size: how many texts a request has at most. Many servers take fewer than OpenAI's 2048; a batch also ends before it holds more bytes
             than OpenAI takes tokens.
         parallel: how many requests are under way at once.
+        retry_config: when a request that failed is made again, each by itself; never by default.
         client: an `AsyncOpenAI`, or one like it (`AsyncAzureOpenAI`), that sends the requests; see `OpenAIProvider`.
         key_names: the environment variables that may hold the key; without any none is taken from there, and none is needed.
         http: time limits, headers, proxy and the like; see `HTTPOptions`. Those of streams do not apply.
@@ -53,6 +55,7 @@ class OpenAIEmbeddingProvider:
         name: str = "openai",
         batch_size: int = 256,
         parallel: int = 4,
+        retry_config: RetryConfig | None = None,
         client: SDKClient | None = None,
         key_names: Sequence[str] = OPENAI_KEYS,
         **http: Unpack[HTTPOptions],
@@ -65,6 +68,7 @@ class OpenAIEmbeddingProvider:
         self.model = settings.model
         self._batch_size = check_batch_size(batch_size)
         self._parallel = parallel
+        self._retries = Retries(retry_config if retry_config is not None else RetryConfig(max_attempts=1))
         self._codec = OpenAIEmbeddingCodec()
         self._client = HTTPClient(settings, self._codec.authorization, name=name, **http)
 
@@ -116,7 +120,7 @@ class OpenAIEmbeddingProvider:
             try:
                 while waiting:
                     at, batch = waiting.popleft()
-                    answers[at] = await ask(batch)
+                    answers[at] = await self._retries.of(partial(ask, batch), self.name)
             except BaseException:
                 waiting.clear()  # nobody begins what nobody will get
                 raise
