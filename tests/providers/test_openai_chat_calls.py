@@ -53,6 +53,13 @@ class TestAFragment:
         assert made.opaque == {"openai-chat": {"extra_content": {"google": {"thought_signature": "s"}}, "more": "x\ufffd"}}
         assert [call.opaque for call in slots.log.final("stop") or ()] == [made.opaque]
 
+    def test_they_may_come_with_later_pieces(self) -> None:
+        slots = CallSlots(CallLog("made_{}".format))
+        slots.add([piece("{", id="c", name="f", signature="s")])
+        assert slots.add([piece("}", more="x")])[0].opaque == {"openai-chat": {"signature": "s", "more": "x"}}
+        slots.add([piece(" ")])
+        assert [call.opaque for call in slots.log.final("stop") or ()] == [{"openai-chat": {"signature": "s", "more": "x"}}]
+
     def test_a_field_beside_them_in_the_function_is_not_kept(self) -> None:
         (made,) = CallSlots(CallLog(str)).add([{"id": "c", "function": {"name": "f", "arguments": "{}", "x": 1}}])
         assert made.opaque is None
