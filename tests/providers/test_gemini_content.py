@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.providers.families import GEMINI
 from tests.providers.wire import ABSENT, Case, decode, recorded_cases, splits
 
-from ecs_agent.errors import ProviderError, RateLimitError, StreamInterruptedError
+from ecs_agent.errors import ContentFilterError, ProviderError, RateLimitError, ServerError, StreamInterruptedError
 from ecs_agent.providers.gemini_content.decoder import GeminiDecoder
 from ecs_agent.providers.gemini_content.messages import contents_of
 from ecs_agent.streaming.decoder import DecoderPhase
-from ecs_agent.types import ImagePart, Message, OpaquePart, ReasoningPart, TextPart, TokenLogprob, ToolCall, Usage
+from ecs_agent.types import ImagePart, Message, OpaquePart, ReasoningPart, StreamDelta, TextPart, TokenLogprob, ToolCall, Usage
 
 RECORDED = [case for case in recorded_cases() if case.family is GEMINI]
 
@@ -182,10 +182,10 @@ def test_parts_come_in_the_order_of_the_answer() -> None:
 
 
 def test_a_call_keeps_its_signature_and_its_id_and_an_image_is_followed_by_its_own() -> None:
-    image = {"inlineData": {"mimeType": "image/png", "data": "eA=="}, "thoughtSignature": "T"}
+    image = {"inlineData": {"mimeType": "image/jpeg", "data": "eA=="}, "thoughtSignature": "T"}
     message = read(event(image, {"functionCall": {"id": "x", "name": "f", "args": {}}, "thoughtSignature": "S"}, finish="STOP")).result.message
     assert message.parts == (
-        ImagePart(data=b"x"),
+        ImagePart(data=b"x", media_type="image/jpeg"),
         OpaquePart("gemini", {"thoughtSignature": "T"}),
         ToolCall("x", "f", {}, opaque={"gemini": {"thoughtSignature": "S", "id": "x"}}),
     )
@@ -195,6 +195,37 @@ def test_a_call_without_an_id_has_one_from_its_first_delta_on() -> None:
     outcome = read(event({"functionCall": {"name": "f"}}, {"functionCall": {"name": "f"}}))
     assert isinstance(outcome.error, StreamInterruptedError)
     assert [call.id for call in outcome.result.message.tool_calls or ()] == ["call_0", "call_1"]
+
+
+def test_an_id_may_be_made_otherwise() -> None:
+    decoder = GeminiDecoder(call_id="call_7_{}".format)
+    [called] = decoder.feed(event({"functionCall": {"name": "f"}}))
+    assert called.tool_calls == [ToolCall("call_7_0", "f", {})]
+
+
+def test_a_call_may_lack_anything_but_not_both_name_and_arguments() -> None:
+    calls: list[Any] = [{"id": "x", "name": "f"}, {"name": "g", "args": "{}"}, {"args": {"a": "é"}}, {"id": "y"}, {}, {"args": {}}, 7]
+    outcome = read(event(*[{"functionCall": call} for call in calls], finish="STOP"))
+    assert outcome.result.message.parts == (ToolCall("x", "f", {}), ToolCall("call_1", "g", {}), ToolCall("call_2", "", {"a": "é"}))
+    assert [fragment.arguments for delta in outcome.deltas for fragment in delta.tool_fragments] == ["{}", "{}", '{"a": "é"}']
+
+
+def test_each_part_of_an_event_is_a_delta() -> None:
+    outcome = read(event({"text": "a"}, {"text": "Hm", "thought": True}, {"text": ""}, {"text": "b"}, finish="STOP"))
+    final = StreamDelta(finish_reason="stop", raw_finish_reason="STOP", final=True)
+    assert outcome.deltas == [StreamDelta("a"), StreamDelta(reasoning="Hm"), StreamDelta("b"), final]
+
+
+@pytest.mark.parametrize("text", [{}, {"text": None}])
+@pytest.mark.parametrize("thought", [{}, {"thought": True}])
+def test_a_signature_alone_is_that_of_an_empty_text(text: dict[str, Any], thought: dict[str, Any]) -> None:
+    kept = OpaquePart("gemini", {"thoughtSignature": "S", "characters": 0, **thought})
+    assert read(event({"thoughtSignature": "S", **text, **thought}, finish="STOP")).result.message.parts == (kept,)
+
+
+def test_an_answer_goes_on_behind_a_finish_that_says_nothing() -> None:
+    outcome = read(event({"text": "a"}, {"text": "b"}, finish="FINISH_REASON_UNSPECIFIED"), event({"text": "c"}, finish="MAX_TOKENS"))
+    assert (outcome.result.message.content, outcome.result.finish_reason, outcome.result.raw_finish_reason) == ("abc", "length", "MAX_TOKENS")
 
 
 def test_log_probabilities_are_those_of_their_delta() -> None:
@@ -208,6 +239,61 @@ def test_an_error_says_how_long_to_wait() -> None:
     error = read(b"data: " + json.dumps({"error": failure}).encode() + b"\n\n").error
     assert isinstance(error, RateLimitError)
     assert error.retry_after == 7.5
+
+
+@pytest.mark.parametrize(
+    ("feedback", "sentence"),
+    [
+        ({"blockReason": "SAFETY"}, "the provider's filter blocked the prompt (SAFETY); rephrase it"),
+        ({"blockReason": "OTHER", "blockReasonMessage": "It is rude."}, "the provider's filter blocked the prompt (OTHER); rephrase it: It is rude."),
+    ],
+)
+def test_a_prompt_that_was_blocked_is_refused_with_what_the_server_says_of_it(feedback: dict[str, Any], sentence: str) -> None:
+    error = read(b"data: " + json.dumps({"promptFeedback": feedback}).encode() + b"\n\n").error
+    assert (type(error), str(error)) == (ContentFilterError, sentence)
+
+
+def test_an_event_that_is_called_an_error_is_one_whatever_stands_in_it() -> None:
+    outcome = read(event({"text": "a"}), b"event: error\n" + event({"text": "b"}, finish="STOP"))
+    assert (outcome.result.message.content, type(outcome.error)) == ("a", ServerError)
+
+
+def test_an_error_may_come_bare() -> None:
+    outcome = read(event({"text": "a"}), b'data: {"code": 429, "message": "Too many requests", "status": "RESOURCE_EXHAUSTED"}\n\n')
+    assert (outcome.result.message.content, type(outcome.error)) == ("a", RateLimitError)
+
+
+def test_words_beside_candidates_are_no_error() -> None:
+    """Some gateways say with each chunk that all is well."""
+    outcome = read(event({"text": "a"}, finish="STOP", code=0, message="ok"))
+    assert (outcome.result.message.content, outcome.error) == ("a", None)
+
+
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    assert read(event({"text": "a"}) + event({"text": "b?"}, finish="STOP").replace(b"?", b"\xff")).result.message.content == "ab\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("found", "text", "kind", "sentence"),
+    [
+        (
+            [{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}, {"error": {"code": 503, "message": "Down", "status": "UNAVAILABLE"}}],
+            "a",
+            "server",
+            'the server failed; try again later: "Down UNAVAILABLE"',
+        ),
+        (
+            [{"candidates": [{"content": {"parts": [{"text": "a"}]}}]}, 7],
+            "a",
+            "stream_interrupted",
+            "the chunks ended before the answer did; what had arrived is kept as the partial result",
+        ),
+        (7, "", "malformed", "the answer is not one of the Gemini protocol: '7'"),
+    ],
+)
+def test_a_body_that_was_not_streamed_may_fail_as_well(found: Any, text: str, kind: str, sentence: str) -> None:
+    outcome = decode([json.dumps(found).encode()], content_type="application/json", family=GEMINI)
+    assert (outcome.result.message.content, outcome.error and outcome.error.kind, str(outcome.error)) == (text, kind, sentence)
 
 
 def test_what_was_counted_before_a_failure_is_part_of_what_arrived() -> None:

@@ -35,16 +35,23 @@ def test_an_address_is_fetched_by_the_server(url: str, kind: str) -> None:
 def test_a_data_url_is_its_data() -> None:
     assert image_part(ImagePart(url="data:image/gif;base64,eA==")) == {"inlineData": {"mimeType": "image/gif", "data": "eA=="}}
     assert image_part(ImagePart(url="data:,x%20y")) == {"inlineData": {"mimeType": "image/png", "data": "eCB5"}}
+    assert image_part(ImagePart(url="data:image/svg+xml,x,y")) == {"inlineData": {"mimeType": "image/svg+xml", "data": "eCx5"}}
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "", None, "a.png"])
 def test_an_image_from_nowhere_is_refused(url: str | None) -> None:
-    with pytest.raises(UnsupportedFeatureError, match="takes an image by its bytes, or from a https, http, gs or data URL"):
+    with pytest.raises(
+        UnsupportedFeatureError,
+        match=r"^the Gemini protocol takes an image by its bytes, or from a https, http, gs or data URL; give ImagePart\(data=…\)$",
+    ):
         image_part(ImagePart(url=url))
 
 
 def test_a_file_that_says_too_little_is_refused() -> None:
-    with pytest.raises(UnsupportedFeatureError, match="takes no file of unknown kind; give its media_type"):
+    unknown = r"^the Gemini protocol takes no file of unknown kind; give its media_type, as in FilePart\(media_type='application/pdf'\)$"
+    with pytest.raises(UnsupportedFeatureError, match=unknown):
         file_part(FilePart(data=b"x"))
-    with pytest.raises(UnsupportedFeatureError, match="has neither data nor a file_id"):
+    with pytest.raises(
+        UnsupportedFeatureError, match="^the file has neither data nor a file_id; give its bytes, or the uri that the Files API returned$"
+    ):
         file_part(FilePart())

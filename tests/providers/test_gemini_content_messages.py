@@ -71,6 +71,11 @@ class TestRoles:
         assert system_text(said) == "a\n\nb"
         assert contents(*said) == contents(ASKED)
 
+    def test_a_user_s_recording_is_a_part(self) -> None:
+        assert contents(Message("user", [TextPart("Hear"), AudioPart(b"x", "mp3")])) == [
+            {"role": "user", "parts": [{"text": "Hear"}, {"inlineData": {"mimeType": "audio/mp3", "data": "eA=="}}]}
+        ]
+
     def test_a_system_message_is_text(self) -> None:
         with pytest.raises(UnsupportedFeatureError, match="a system message of the Gemini protocol is text; put the image into a user's message"):
             system_text([ASKED, Message("system", [ImagePart(data=b"x")])])
@@ -102,6 +107,11 @@ class TestCalls:
         made = contents(ASKED, ours, result("1", "x"), result("2", "y"), result("3", "call_1_2"))
         assert [part["functionCall"].get("id") for part in made[1]["parts"]] == ["x", "y", None]
         assert [part["functionResponse"].get("id") for part in made[2]["parts"]] == ["x", "y", None]
+
+    @pytest.mark.parametrize(("source", "named"), [("gemini", {"id": "x", "name": "f"}), ("anthropic", {"name": "f"})])
+    def test_a_part_that_only_the_protocol_reads_says_so_too(self, source: str, named: dict[str, Any]) -> None:
+        *_, called = said_by_model(OpaquePart(source, {"executableCode": {"code": "1"}}), call("f", "x"))
+        assert called == {"functionCall": {**named, "args": {"a": 1}}}
 
     def test_a_failure_is_an_error(self) -> None:
         assert contents(Message("assistant", "", [call()]), result("no", is_error=True))[1]["parts"] == [response("f", "no", "error")]
@@ -165,6 +175,13 @@ class TestSignatures:
         assert said_by_model(TextPart("Hello"), signed) == [{"text": "Hello"}, nothing]
         assert said_by_model(signed, signed) == [nothing, nothing]
         assert said_by_model(RefusalPart("No"), OpaquePart("gemini", {"thoughtSignature": "S", "characters": 2})) == [{"text": "No"}, nothing]
+
+    def test_one_that_does_not_say_what_it_belongs_to_stands_on_nothing_unless_an_image_is_before_it(self) -> None:
+        signed, image = OpaquePart("gemini", {"thoughtSignature": "S"}), {"inlineData": {"mimeType": "image/png", "data": "eA=="}}
+        nothing = {"text": "", "thoughtSignature": "S"}
+        assert said_by_model(TextPart("Hello"), signed) == [{"text": "Hello"}, nothing]
+        assert said_by_model(signed) == [nothing]
+        assert said_by_model(ImagePart(data=b"x"), OpaquePart("gemini", {"thoughtSignature": "S", "characters": 0})) == [image, nothing]
 
     def test_a_thought_goes_back_only_if_it_is_signed(self) -> None:
         signed = OpaquePart("gemini", {"thoughtSignature": "S", "characters": 2, "thought": True})

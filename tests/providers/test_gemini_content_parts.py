@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecs_agent.providers.gemini_content.calls import CallInPieces, comes_in_pieces
+from ecs_agent.providers.gemini_content.calls import LONGEST_PATH, CallInPieces, comes_in_pieces
 from ecs_agent.providers.gemini_content.chunk import candidate_of, parts_of, plain_chunks, value_of
 from ecs_agent.providers.gemini_content.citations import Sources
 from ecs_agent.providers.gemini_content.fields import bytes_of, logprobs_of, text_of, usage_of
@@ -39,6 +39,7 @@ class TestCallsInPieces:
             ([{"jsonPath": "$.a", "stringValue": "x", "willContinue": True}, {"jsonPath": "$.a"}], {"a": "x"}),
             ([{"jsonPath": "$.a[0]", "numberValue": 1.5}, {"jsonPath": "$.a[7]", "boolValue": False}], {"a": [1.5, False]}),
             ([{"jsonPath": "$.a[0]", "stringValue": "x"}, {"jsonPath": "$.a[0]", "stringValue": "y"}], {"a": ["xy"]}),
+            ([{"jsonPath": f"$.a[{place}]", "numberValue": value} for place, value in [(0, 1), (1, 2), (2, 3), (1, 9)]], {"a": [1, 9, 3]}),
             ([{"jsonPath": "$.a", "numberValue": 1}, {"jsonPath": "$.a", "stringValue": "x"}], {"a": "x"}),
             ([{"jsonPath": "$.a", "numberValue": 1}, {"jsonPath": "$.a.b", "stringValue": "x"}, {"jsonPath": "$[0]", "stringValue": "x"}], {"a": 1}),
             ([{"jsonPath": "$.a", "nullValue": "NULL_VALUE"}, {"jsonPath": "$", "stringValue": "x"}, {"jsonPath": 7}, {}], {"a": None}),
@@ -47,6 +48,15 @@ class TestCallsInPieces:
     )
     def test_values_go_where_their_path_says(self, partial: list[dict[str, Any]], arguments: Any) -> None:
         assert json.loads(pieces(*partial).text(whole=True)) == arguments
+
+    def test_they_are_written_with_their_letters_as_they_are_and_whole_numbers_without_a_point(self) -> None:
+        call = pieces({"jsonPath": "$.a", "stringValue": "é"}, {"jsonPath": "$.b", "numberValue": 2.0}, {"jsonPath": "$.c", "numberValue": 1.5})
+        assert call.text(whole=True) == '{"a": "é", "b": 2, "c": 1.5}'
+
+    def test_a_path_is_read_up_to_a_certain_length(self) -> None:
+        name = "a" * (LONGEST_PATH - len("$."))
+        call = pieces({"jsonPath": f"$.{name}", "boolValue": True}, {"jsonPath": f"$.{name}a", "boolValue": True})
+        assert json.loads(call.text(whole=True)) == {name: True}
 
     def test_one_that_was_cut_off_is_no_json(self) -> None:
         with pytest.raises(ValueError, match="delimiter"):
@@ -75,7 +85,7 @@ class TestSources:
     def test_each_is_named_once_with_the_provider_s_record(self) -> None:
         chunk, support = (
             {"web": {"uri": "u", "title": "t"}},
-            {"segment": {"endIndex": 2, "text": "ab"}, "groundingChunkIndices": [0, 0, 5, "x", True, -1]},
+            {"segment": {"endIndex": 2, "text": "ab"}, "groundingChunkIndices": [0, 0, 1, 5, "x", True, -1]},
         )
         sources = Sources()
         for _ in range(2):
@@ -90,9 +100,13 @@ class TestSources:
             ({"startIndex": 0, "endIndex": 2, "text": "bc"}, (2, 4)),
             ({"startIndex": 9, "endIndex": 99, "text": "bc"}, (2, 4)),
             ({"text": "bc"}, (2, 4)),
+            ({"text": "éa"}, (0, 2)),
+            ({"startIndex": 2, "endIndex": 3, "text": "a"}, (1, 2)),
+            ({"text": "aa"}, (None, None)),
             ({"startIndex": 3, "endIndex": 5, "text": "elsewhere"}, (None, None)),
             ({"endIndex": 1, "text": "a"}, (None, None)),
             ({"startIndex": 5, "endIndex": 3}, (None, None)),
+            ({"startIndex": 3, "endIndex": 3}, (None, None)),
             ({"startIndex": -1, "endIndex": 3}, (None, None)),
             ({"startIndex": True, "endIndex": 3}, (None, None)),
             ({"endIndex": 99}, (None, None)),
@@ -109,27 +123,31 @@ class TestSources:
                 }
             }
         )
-        [found] = sources.parts("éabcaa")
+        [found] = sources.parts("éabcaaa")
         assert (found.start, found.end) == place
 
     def test_a_document_has_a_name_and_its_words(self) -> None:
         sources = Sources()
-        chunks = [
-            {"retrievedContext": {"text": "words", "fileSearchStore": "stores/1", "title": 7}},
-            {"maps": {"uri": "m", "title": "M"}},
-            {"web": {}},
-            7,
-            {"x": 1},
-        ]
-        sources.add({"groundingMetadata": {"groundingChunks": chunks}})
-        assert [(part.url, part.title, part.quote) for part in sources.parts("")] == [("stores/1", "", "words"), ("m", "M", "")]
+        store: dict[str, Any] = {"retrievedContext": {"text": "words", "fileSearchStore": "stores/1", "title": 7}}
+        document: dict[str, Any] = {"retrievedContext": {"documentName": "documents/1", "fileSearchStore": "stores/1"}}
+        place: dict[str, Any] = {"maps": {"uri": "m", "title": "M", "documentName": "documents/1"}}
+        sources.add({"groundingMetadata": {"groundingChunks": [store, document, place, {"web": {}}, 7, {"x": 1}]}})
+        assert sources.parts("") == (
+            CitationPart("stores/1", quote="words", data={"groundingChunk": store}),
+            CitationPart("documents/1", data={"groundingChunk": document}),
+            CitationPart("m", "M", data={"groundingChunk": place}),
+        )
 
     def test_citations_of_both_spellings(self) -> None:
         sources = Sources()
-        sources.add(
-            {"citationMetadata": {"citations": [{"uri": "v", "title": "V", "endIndex": 1}, {"license": "mit"}, 3], "citationSources": [{"uri": "a"}]}}
+        cited = {"uri": "v", "title": "V", "endIndex": 1, "license": "mit"}
+        sources.add({"citationMetadata": {"citations": [cited, {"license": "mit"}, 3], "citationSources": [{"uri": "a"}]}})
+        sources.add({"citationMetadata": {"citations": [{"uri": "b"}]}})
+        assert sources.parts("xy") == (
+            CitationPart("a", data={"uri": "a"}),
+            CitationPart("v", "V", "", 0, 1, cited),
+            CitationPart("b", data={"uri": "b"}),
         )
-        assert [(part.url, part.title, part.start, part.end) for part in sources.parts("xy")] == [("a", "", None, None), ("v", "V", 0, 1)]
 
     @given(VALUES, VALUES, VALUES, st.text(max_size=4))
     def test_whatever_comes_they_are_citations(self, chunks: Any, supports: Any, cited: Any, text: str) -> None:
@@ -149,6 +167,9 @@ class TestFields:
             ({"promptTokenCount": 3}, Usage(3, 0, 3)),
             ({"promptTokenCount": 3, "toolUsePromptTokenCount": 2, "candidatesTokenCount": 1, "cachedContentTokenCount": 0}, Usage(5, 1, 6, 0)),
             ({"candidatesTokenCount": 2.0, "totalTokenCount": 5}, Usage(3, 2, 5)),
+            ({"candidatesTokenCount": 2}, Usage(0, 2, 2)),
+            ({"candidatesTokenCount": 0, "totalTokenCount": 5}, Usage(5, 0, 5)),
+            ({"promptTokenCount": 0, "totalTokenCount": 5}, Usage(0, 5, 5)),
             ({"totalTokenCount": 5}, None),
             ({"trafficType": "ON_DEMAND"}, None),
             (None, None),
@@ -160,7 +181,7 @@ class TestFields:
     def test_log_probabilities(self) -> None:
         found = {
             "chosenCandidates": [{"token": "a", "logProbability": -0.5}, {"token": "b"}, 7, {"token": "c", "logProbability": "x"}, {"token": "d"}],
-            "topCandidates": [{"candidates": [{"token": "a", "logProbability": -0.5}, 7]}, 3, {"candidates": "x"}],
+            "topCandidates": [{"candidates": [{"token": "a", "logProbability": -0.5}, 7]}, 3, {"candidates": 7}],
         }
         assert logprobs_of(found) == (
             TokenLogprob("a", -0.5, top=(TokenLogprob("a", -0.5),)),
@@ -201,6 +222,7 @@ class TestChunks:
 
     def test_our_candidate_and_its_parts(self) -> None:
         assert candidate_of([7, {"index": 1}, {"index": "0", "a": 1}]) == {"index": "0", "a": 1}
+        assert [candidate_of([{"index": 1}, {"index": index}]) for index in (0, None, "")] == [{"index": 0}, {"index": None}, {"index": ""}]
         assert candidate_of([{"index": 1}]) is candidate_of({}) is None
         assert parts_of({"content": {"parts": [{"a": 1}, 7]}}) == [{"a": 1}]
         assert parts_of({"content": {"parts": {}}}) == parts_of({"content": 3}) == []

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecs_agent.errors import UnsupportedFeatureError
+from ecs_agent.providers.gemini_content.messages import STAND_IN
 from ecs_agent.providers.gemini_content.request import encode_request, generation, model_name, model_path
 from ecs_agent.providers.protocol import ModelRequest, RequestOptions
-from ecs_agent.types import Message, ToolSchema
+from ecs_agent.types import ImagePart, Message, ToolCall, ToolSchema
 
 HI = [Message("user", "Hi")]
 SCHEMA = {"type": "object", "properties": {"a": {"type": ["string", "null"]}}, "$defs": {}}
@@ -32,14 +33,42 @@ def test_what_is_not_given_is_not_sent() -> None:
     assert body(temperature=None, tools=[], stop=None, metadata=None, parallel_tool_calls=True, response_format={"type": "text"}) == body()
 
 
+def test_what_the_system_says_stands_beside_the_conversation() -> None:
+    asked = encode_request(ModelRequest("gemini-2.5-flash", [Message("system", "Be kind."), *HI], False, RequestOptions()))
+    assert asked == body() | {"systemInstruction": {"parts": [{"text": "Be kind."}]}}
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "inside", "stands_in"),
+    [
+        ("gemini-2.5-flash", {}, False, False),
+        ("gemini-2.5-flash", {"stand_in": True}, False, True),
+        ("gemini-3-pro-preview", {}, True, True),
+        ("gemini-4-flash", {"stand_in": True}, True, True),
+        ("tunedModels/mine", {}, False, False),
+    ],
+)
+def test_from_the_third_generation_on_images_stand_in_results_and_calls_without_a_signature_get_the_documented_one(
+    model: str, asked: dict[str, bool], inside: bool, stands_in: bool
+) -> None:
+    said = [*HI, Message("assistant", "", [ToolCall("c", "f")]), Message("tool", [ImagePart(data=b"x")], tool_call_id="c")]
+    image = {"inlineData": {"mimeType": "image/png", "data": "eA=="}}
+    result = {"name": "f", "response": {"result": ""}}
+    called = {"functionCall": {"name": "f", "args": {}}}
+    assert encode_request(ModelRequest(model, said, False, RequestOptions()), **asked)["contents"][1:] == [
+        {"role": "model", "parts": [called | {"thoughtSignature": STAND_IN} if stands_in else called]},
+        {"role": "user", "parts": [{"functionResponse": result | {"parts": [image]}}] if inside else [{"functionResponse": result}, image]},
+    ]
+
+
 def test_options_have_the_names_of_the_protocol() -> None:
-    asked = config(temperature=0, top_p=0.5, max_tokens=9, seed=0, stop="x", logprobs=True, top_logprobs=3)
+    asked = config(temperature=0, top_p=0.5, max_tokens=9, seed=0, stop="END", logprobs=True, top_logprobs=3)
     assert asked == {
         "temperature": 0,
         "topP": 0.5,
         "maxOutputTokens": 9,
         "seed": 0,
-        "stopSequences": ["x"],
+        "stopSequences": ["END"],
         "responseLogprobs": True,
         "logprobs": 3,
     }
@@ -58,10 +87,16 @@ def test_a_number_that_json_has_not_is_refused(value: float) -> None:
     [
         ({"logit_bias": {"1": 2.0}}, "no word for logit_bias; leave it out"),
         ({"metadata": {"a": "b"}}, "no word for metadata; leave it out .on Vertex AI give extra_body"),
-        ({"parallel_tool_calls": False}, "no word for parallel_tool_calls=False; leave it out"),
+        (
+            {"parallel_tool_calls": False},
+            "^the Gemini protocol has no word for parallel_tool_calls=False; leave it out, and say in the prompt to call one at a time$",
+        ),
         ({"reasoning_effort": "xhigh"}, "gemini-2.5-flash has no reasoning_effort 'xhigh'; give one of: none, minimal, low, medium, high"),
         ({"reasoning_effort": 3}, "has no reasoning_effort 3"),
-        ({"response_format": {"type": "grammar"}}, "no format of an answer; give"),
+        (
+            {"response_format": {"type": "grammar"}},
+            "^this is no format of an answer; give {'type': 'json_schema', 'json_schema': {'name': …, 'schema': {…}}}$",
+        ),
         ({"response_format": {"type": "json_schema"}}, "no format of an answer"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": 1}}}, "no format of an answer"),
         ({"response_format": "json"}, "no format of an answer"),

@@ -21,6 +21,8 @@ from ecs_agent.providers.structured.response_format import response_format_of
         ({"const": "a", "type": "string"}, {"enum": ["a"], "type": "string"}),
         ({"const": 2, "type": "integer"}, {"enum": [2], "type": "integer"}),
         ({"const": True, "type": "boolean"}, {"const": True, "type": "boolean"}),
+        ({"const": {"const": 1}}, {"const": {"const": 1}}),
+        ({"type": "array", "items": {"const": "a"}}, {"type": "array", "items": {"enum": ["a"]}}),
         ({"enum": ["const", {"const": 1}]}, {"enum": ["const", {"const": 1}]}),
         ({"$ref": "#/$defs/A"}, {"$ref": "#/$defs/A"}),
         ({"$ref": "#/$defs/A", "$anchor": "a"}, {"$ref": "#/$defs/A", "$anchor": "a"}),

@@ -62,12 +62,12 @@ class CallInPieces:
 
 
 def _inner(at: Any, step: str | int, empty: Any) -> Any:
-    """The object or list that stands there; a new one where nothing stands, None where something else does."""
+    """What stands there; a new object or list where nothing does."""
     found = _at(at, step)
     if found is _NOTHING:
         _store(at, step, empty)
         return empty
-    return found if is_object(found) or is_list(found) else None
+    return found
 
 
 def _at(at: Any, step: str | int) -> Any:
@@ -103,7 +103,7 @@ def _value(piece: JsonObject) -> object:
 
 def _steps(path: str) -> list[str | int]:
     """A JSONPath of names and places ("$.a.b[0]['c d']") as what it goes through."""
-    found = [match.groupdict() for match in _STEP.finditer(path.removeprefix("$"))]
+    found = [match.groupdict() for match in _STEP.finditer(path)]
     return [int(step["place"]) if step["place"] is not None else step["name"] or step["quoted"] or "" for step in found]
 
 

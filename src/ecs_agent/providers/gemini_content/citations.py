@@ -61,8 +61,8 @@ class _Places:
             place = (self._character(start), self._character(end))
             if not said or self._text[place[0] : place[1]] == said:
                 return place
-        at = self._text.find(said) if said and self._text.count(said) == 1 else -1
-        return (at, at + len(said)) if at >= 0 else _NOWHERE
+        at = self._text.find(said)
+        return (at, at + len(said)) if said and at >= 0 and at == self._text.rfind(said) else _NOWHERE
 
     def _character(self, offset: int) -> int:
         return len(self._bytes[:offset].decode("utf-8", "ignore"))

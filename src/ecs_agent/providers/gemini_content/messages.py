@@ -153,7 +153,7 @@ def _put_back(made: list[JsonObject], before: Part | None, data: JsonObject) -> 
 def _own(text: str, data: JsonObject) -> str:
     """The end of a text to which a signature belongs; all of it where it is shorter than what was signed."""
     count = data.get(CHARACTERS)
-    return text[max(0, len(text) - count) :] if isinstance(count, int) and count > 0 else ""
+    return text[max(0, len(text) - count) :] if isinstance(count, int) else ""
 
 
 def _part(part: Part) -> JsonObject:

@@ -137,7 +137,7 @@ def _config(options: RequestOptions, model: str, include_thoughts: bool | None) 
 
 
 def _format(wanted: object) -> JsonObject:
-    found = dict(cast("Mapping[str, Any]", wanted)) if isinstance(wanted, Mapping) else {"type": None if wanted is None else wanted}
+    found = dict(cast("Mapping[str, Any]", wanted)) if isinstance(wanted, Mapping) else {"type": wanted}
     named = found.get("json_schema")
     match found.get("type"):
         case None | "text":
