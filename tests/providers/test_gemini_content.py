@@ -265,8 +265,14 @@ def test_an_error_may_come_bare() -> None:
 
 def test_words_beside_candidates_are_no_error() -> None:
     """Some gateways say with each chunk that all is well."""
-    outcome = read(event({"text": "a"}, finish="STOP", code=0, message="ok"))
-    assert (outcome.result.message.content, outcome.error) == ("a", None)
+    said = {"code": 0, "message": "ok"}
+    whole = json.dumps({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}], **said}).encode()
+    for outcome in (
+        read(event({"text": "a"}, finish="STOP", **said)),
+        read(event({"text": "a\ud83d"}, **said), event({"text": "\ude00"}, finish="STOP", **said)),
+        decode([whole], content_type="application/json", family=GEMINI),
+    ):
+        assert (outcome.result.message.content.removesuffix("\U0001f600"), outcome.error) == ("a", None)
 
 
 def test_bytes_that_are_no_text_are_replaced() -> None:

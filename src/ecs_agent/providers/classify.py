@@ -196,7 +196,7 @@ def error_object(found: Any) -> Any:
         return found
     if found.get("object") == "error" or found.get("type") == "error":
         return found
-    if "choices" in found:
+    if "choices" in found or "candidates" in found:
         return None
     flat = isinstance(found.get("message"), str) and ("code" in found or "type" in found)
     return found if flat or found.get("detail") or found.get("errors") else None
