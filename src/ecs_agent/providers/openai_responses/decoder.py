@@ -199,7 +199,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _text(self, text: str, logprobs: Any, deltas: list[StreamDelta]) -> None:
         self._length += len(text)
-        self._say(deltas, content=text, logprobs=logprobs_of({"content": logprobs}) if logprobs else ())
+        self._say(deltas, content=text, logprobs=logprobs_of({"content": logprobs}))
 
     def _text_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         part = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
@@ -358,10 +358,9 @@ class ResponsesDecoder(BodyDecoder):
                 return bool(self._length) or self._refused
             case "reasoning":
                 return self._reasoned
-            case kind:
-                names = [name for name in (found.get("id"), found.get("call_id")) if isinstance(name, str) and name]
-                named = [item for name in names if (item := self._items.get(name)) is not None]
-                return any(item.done for item in named or ([] if names else self._items.values()) if item.kind == kind)
+            case kind:  # one that has a name is found by it
+                named = text_of(found.get("id")) or text_of(found.get("call_id"))
+                return not named and any(item.done for item in self._items.values() if item.kind == kind)
 
     def _last_parts(self) -> tuple[Part, ...]:
         if self._after is None or not self._response_id:
