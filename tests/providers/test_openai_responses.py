@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.providers.families import RESPONSES
 from tests.providers.wire import ABSENT, Case, Outcome, check_own, decode, own_cases, recorded_bodies, run_case, written
 
-from ecs_agent.errors import ProviderError
+from ecs_agent.errors import ProviderError, ServerError
 from ecs_agent.providers.openai_responses.decoder import ResponsesDecoder
 from ecs_agent.providers.openai_responses.input import InputWriter
 from ecs_agent.providers.openai_responses.items import thoughts_in
@@ -296,10 +296,21 @@ class TestToldOnce:
                 [nameless("reasoning_summary_text.delta", delta="a"), nameless("reasoning_summary_text.done", summary_index=1, text="b")],
                 ["a", "\n\nb"],
             ),
+            ([done({"type": "message", "content": [{"type": "text", "text": "a"}, {"type": "new", "text": "b"}]})], ["a"]),
             ([nameless("reasoning_text.done", text="a"), nameless("reasoning_text.delta", delta="b")], ["a", "b"]),
             ([nameless("content_part.done", part=THOUGHT), nameless("reasoning_text.delta", delta="b")], ["hm", "b"]),
         ],
-        ids=["texts", "refusals", "parts", "summaries", "parts of summaries", "a summary behind deltas", "thoughts", "thoughts behind a part"],
+        ids=[
+            "texts",
+            "refusals",
+            "parts",
+            "summaries",
+            "parts of summaries",
+            "a summary behind deltas",
+            "a part of either name of texts, and none of another",
+            "thoughts",
+            "thoughts behind a part",
+        ],
     )
     def test_what_is_new_is_told(self, events: list[JsonObject], told: list[str]) -> None:
         assert texts(read(*events)) == told
@@ -355,6 +366,11 @@ class TestCalls:
         delta = {"type": "response.function_call_arguments.delta", "item_id": "f", "delta": "{}"}
         assert read(delta, done({"type": "function_call", "id": "f", **item})).result.message.tool_calls == [call]
 
+    def test_an_id_for_a_call_that_came_without_one_is_made_as_was_asked(self) -> None:
+        decoder = ResponsesDecoder(call_id="mine_{}".format)
+        call = {"type": "function_call", "name": "f", "arguments": "{}"}
+        assert fold(decoder.feed(written(final(call), RESPONSES))).message.tool_calls == [ToolCall("mine_0", "f", {})]
+
     @pytest.mark.parametrize("call_id", [None, "", 7, [1], {"a": 1}])
     def test_a_call_id_that_is_no_text_is_none(self, call_id: Any) -> None:
         call = {**self.CALL, "call_id": call_id, "arguments": "{}"}
@@ -363,6 +379,9 @@ class TestCalls:
     def test_arguments_that_are_an_object_are_written_as_json(self) -> None:
         (told,) = read(done({**self.CALL, "arguments": {"city": "Zürich"}})).deltas[0].tool_fragments
         assert told.arguments == '{"city": "Zürich"}'
+
+
+ARGUMENTS = [{"type": "response.function_call_arguments.delta", "output_index": place, "delta": f'{{"n": {place}}}'} for place in (0, 1)]
 
 
 class TestWhichItem:
@@ -374,15 +393,12 @@ class TestWhichItem:
         assert read(text("a", item_id=None), done(first), second).result.message.content == "ab"
 
     def test_items_without_ids_are_told_apart_by_their_places(self) -> None:
-        calls = [
-            event
-            for place, name in enumerate("fg")
-            for event in (
-                added({"type": "function_call", "name": name}, place),
-                {"type": "response.function_call_arguments.delta", "output_index": place, "delta": "{}"},
-            )
-        ]
-        assert read(*calls).result.message.tool_calls == [ToolCall("call_0", "f", {}), ToolCall("call_1", "g", {})]
+        begun = [added({"type": "function_call", "name": name}, place) for place, name in enumerate("fg")]
+        assert read(*begun, *ARGUMENTS).result.message.tool_calls == [ToolCall("call_0", "f", {"n": 0}), ToolCall("call_1", "g", {"n": 1})]
+
+    def test_and_so_are_those_that_only_the_final_response_names(self) -> None:
+        named = [{"type": "function_call", "call_id": call_id, "name": name} for call_id, name in ("cf", "dg")]
+        assert read(*ARGUMENTS, final(*named)).result.message.tool_calls == [ToolCall("c", "f", {"n": 0}), ToolCall("d", "g", {"n": 1})]
 
     def test_an_id_that_is_new_is_another_item_where_no_place_says_otherwise(self) -> None:
         pieces = [{"type": "response.function_call_arguments.delta", "item_id": name, "delta": "{}"} for name in ("a", "b")]
@@ -430,9 +446,10 @@ class TestCitations:
         parts = [{"type": "output_text", "text": text} for text in ("ab", "c")] + [{"type": "output_text", "text": "d", "annotations": [cited]}]
         assert [part.start for part in read(done({"type": "message", "content": parts})).result.message.citations] == [3]
 
-    def test_and_so_do_those_of_the_messages_before(self) -> None:
+    @pytest.mark.parametrize("begun", [[], [added({"type": "message", "id": "n"}, 1)]], ids=["with its text", "before its text"])
+    def test_and_so_do_those_of_the_messages_before_wherever_the_next_begins(self, begun: list[JsonObject]) -> None:
         cited = {"type": "response.output_text.annotation.added", "item_id": "n", "annotation": {"start_index": 0, "end_index": 1}}
-        found = read(text("ab"), added({"type": "message", "id": "n"}, 1), text("cd", item_id="n", output_index=1), cited)
+        found = read(text("ab"), *begun, text("cd", item_id="n", output_index=1), cited)
         assert [(part.start, part.end) for part in found.result.message.citations] == [(2, 3)]
 
     def test_the_text_is_that_of_the_place_where_no_id_tells_it(self) -> None:
@@ -490,6 +507,25 @@ class TestStoredResponses:
     def test_one_without_an_id_is_not_kept(self, response: JsonObject) -> None:
         decoder = ResponsesDecoder(after="digest")
         assert fold(decoder.feed(written({"type": "response.completed", "response": response}, RESPONSES))).message.parts == ()
+
+    def test_one_that_was_not_told_to_its_end_is_not_either(self) -> None:
+        decoder = ResponsesDecoder(after="digest")
+        assert fold(decoder.feed(written(text("a"), RESPONSES) + b"data: [DONE]\n\n")).message.parts == (TextPart("a"),)
+
+
+class TestEndings:
+    @pytest.mark.parametrize("status", ["in_progress", "new", 7, None])
+    def test_an_event_that_ends_an_answer_counts_more_than_a_status_that_does_not(self, status: Any) -> None:
+        found = read(text("a"), {"type": "response.incomplete", "response": {"status": status}})
+        assert (found.error, found.result.raw_finish_reason) == (None, "incomplete")
+
+    def test_an_answer_that_failed_without_a_reason(self) -> None:
+        error = read({"type": "response.failed", "response": {}}).error
+        assert (type(error), str(error)) == (ServerError, 'the server failed; try again later: "the server did not say why it failed server_error"')
+
+    def test_an_answer_that_is_not_finished(self) -> None:
+        found = decode([json.dumps({"object": "response", "status": "x" * 50}).encode()], family=RESPONSES, content_type="application/json")
+        assert str(found.error) == f"the server handed out an answer that is not finished (its status is '{'x' * 40}'); ask again"
 
 
 NAMES = sorted(
