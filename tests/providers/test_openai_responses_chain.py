@@ -25,6 +25,10 @@ def test_a_request_goes_on_from_the_last_response() -> None:
     assert anchor_of([*later, Message("user", "again")], set()) == Anchor("resp_2", 4)
 
 
+def test_nothing_may_have_come_since() -> None:
+    assert anchor_of(ANSWERED, set()) == Anchor("resp_1", 2)
+
+
 @pytest.mark.parametrize(
     "messages",
     [

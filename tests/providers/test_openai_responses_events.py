@@ -49,6 +49,7 @@ class TestWhatIsPlain:
             [text("a", 4, output_index=0), text("b", 5, output_index=1)],
             [text("a", 4, logprobs=[{"token": "a"}])],
             [text("a", 4, error={"message": "no"})],
+            [text("a", 4, object="error")],
             [text("a", True)],
             [text(7, 4)],
             [text("a", 4) | {"type": "response.refusal.delta"}],
@@ -65,6 +66,7 @@ class TestWhatIsPlain:
             "two places",
             "logprobs",
             "error",
+            "error by name",
             "bool",
             "number",
             "other",
@@ -79,11 +81,17 @@ class TestWhatIsPlain:
         assert plain_texts(Run(run_of(text("a", 4)).lines * 2, 1), UNNUMBERED) == []
 
 
-def test_texts_are_not_looked_at_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["event: response.output_text.delta\n", ""], ids=["named", "unnamed"])
+def test_texts_are_not_looked_at_one_by_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = ResponsesDecoder()
     monkeypatch.setattr(openai_responses, "event_of", lambda _: pytest.fail("looked at"))
-    body = b"".join(written(text(word, number), RESPONSES) for number, word in enumerate("abc"))
-    assert [delta.content for delta in [*decoder.feed(body), *decoder.feed(written(text("d", 3), RESPONSES))]] == ["a", "b", "c", "d"]
+    a, b, c, d = (f"{name}data: {json.dumps(text(word, number))}\n\n".encode() for number, word in enumerate("abcd"))
+    assert [delta.content for delta in [*decoder.feed(a + b + c), *decoder.feed(d)]] == ["a", "b", "c", "d"]
+
+
+def test_a_text_that_is_no_utf_8_is_read_with_what_is_wrong_replaced() -> None:
+    body = written(text("a"), RESPONSES) + written(text("X"), RESPONSES).replace(b"X", b"b\xff") + written(text("c"), RESPONSES)
+    assert decode([body], family=RESPONSES).result.message.content == "ab\ufffdc"
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "b", "", "é\n"]), st.none() | st.integers(0, 6), st.sampled_from(["m", "n"])), max_size=8))

@@ -83,8 +83,11 @@ class TestMessages:
 
     @pytest.mark.parametrize("role", ["user", "assistant", "tool"])
     def test_audio_is_refused_with_a_word_on_what_to_do(self, role: Any) -> None:
-        with pytest.raises(UnsupportedFeatureError, match=r"takes no audio; send what is said as text"):
+        with pytest.raises(UnsupportedFeatureError) as refused:
             items(calls("c"), Message(role, parts=[AudioPart(b"x")], tool_call_id="c"))
+        assert str(refused.value) == (
+            "the Responses protocol takes no audio; send what is said as text, or ask with OpenAIProvider and a model that listens"
+        )
 
     def test_what_says_nothing_is_left_out(self) -> None:
         assert items(Message("user"), Message("user", ""), Message("assistant"), says(ReasoningPart("hm"), TextPart("")), Message("system", "")) == []
@@ -106,12 +109,12 @@ class TestMessages:
         assert items(Message("assistant", "so f", interrupted=True)) == items(Message("assistant", "so f"))
 
     def test_images_and_files_of_an_assistant_are_shown_as_a_users(self) -> None:
-        sent = items(says(TextPart("a"), ImagePart(data=b"\x01"), FilePart(file_id="f"), TextPart("b")))
-        assert [(item["role"], item["content"][0]["type"]) for item in sent] == [
-            ("assistant", "output_text"),
-            ("user", "input_image"),
-            ("user", "input_file"),
-            ("assistant", "output_text"),
+        image = {"type": "input_image", "image_url": "data:image/png;base64,AQ==", "detail": "auto"}
+        assert items(says(TextPart("a"), ImagePart(data=b"\x01"), FilePart(file_id="f"), TextPart("b"))) == [
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+            {"type": "message", "role": "user", "content": [image]},
+            {"type": "message", "role": "user", "content": [{"type": "input_file", "file_id": "f"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]},
         ]
 
 
@@ -151,7 +154,25 @@ class TestReplay:
             {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
         ]
 
-    @pytest.mark.parametrize("item", [{}, {"type": 7}, {"type": "response", "id": "resp_1", "after": "d"}])
+    @pytest.mark.parametrize(
+        ("parts", "types"),
+        [
+            ([kept(type="web_search_call", id="w"), ImagePart(data=b"\x01")], ["web_search_call", "message"]),
+            ([ImagePart(data=b"\x01"), kept(type="image_generation_call", id="ig")], ["message", "image_generation_call"]),
+        ],
+        ids=["behind another item", "before its item"],
+    )
+    def test_an_image_that_is_not_right_behind_an_item_of_images_is_not_its_result(self, parts: list[Part], types: list[str]) -> None:
+        sent = items(says(*parts))
+        assert ([item["type"] for item in sent], [item for item in sent if "result" in item]) == (types, [])
+
+    def test_an_item_that_holds_a_result_keeps_it(self) -> None:
+        item = kept(type="image_generation_call", id="ig", result="no base64!")
+        assert items(says(item, ImagePart(data=b"\x01"))) == [item.data]
+
+    @pytest.mark.parametrize(
+        "item", [{}, {"type": 7}, {"type": "response", "id": "resp_1", "after": "d"}, {"type": "message", "phase": "commentary"}]
+    )
     def test_what_is_no_item_is_not_sent(self, item: JsonObject) -> None:
         assert items(says(OpaquePart(SOURCE, item)), Message("user", parts=[OpaquePart(SOURCE, item)])) == []
 
@@ -167,6 +188,10 @@ class TestReplay:
         refused = {replay_key(REASONING.data), replay_key(nameless)}
         assert [item["type"] for item in items(says(REASONING, OpaquePart(SOURCE, nameless), TextPart("a")), refused=refused)] == ["message"]
 
+    def test_items_without_an_id_are_told_apart_by_what_they_hold(self) -> None:
+        one, two = {"type": "new", "x": "\ud800"}, {"type": "new", "x": 2}
+        assert items(says(OpaquePart(SOURCE, one), OpaquePart(SOURCE, two)), refused={replay_key(one)}) == [two]
+
     @pytest.mark.parametrize(
         ("call", "answer"),
         [
@@ -178,7 +203,14 @@ class TestReplay:
     def test_a_call_that_waits_for_the_client_is_sent_once_an_opaque_part_answers_it(self, call: JsonObject, answer: JsonObject) -> None:
         asked = says(REASONING, OpaquePart(SOURCE, call))
         assert items(asked) == []
-        assert items(asked, Message("user", parts=[OpaquePart(SOURCE, answer)]))[1:] == [call, answer]
+        for role in ("user", "tool"):
+            assert items(asked, Message(role, parts=[OpaquePart(SOURCE, answer)]))[1:] == [call, answer]
+
+    def test_each_of_several_calls_that_wait_for_the_client_is_answered(self) -> None:
+        sent = [{"type": f"custom_tool_call{end}", "call_id": name} for name in "ab" for end in ("", "_output")]
+        assert (
+            items(*[Message("assistant" if place % 2 == 0 else "user", parts=[OpaquePart(SOURCE, item)]) for place, item in enumerate(sent)]) == sent
+        )
 
     def test_a_search_of_tools_that_the_server_ran_needs_no_answer(self) -> None:
         assert len(items(says(kept(type="tool_search_call", call_id=None, execution="server")))) == 1
@@ -248,7 +280,8 @@ class TestWhatTheServerKnows:
         ]
 
     def test_calls_that_wait_get_a_result(self) -> None:
-        assert [item.get("call_id") for item in items(calls("a", "b"), result("b"), Message("user", "u"), start=1)] == ["a", "b", None]
+        sent = items(calls("a", "b"), result("b"), Message("user", "u"), start=1)
+        assert [(item.get("call_id"), item.get("output")) for item in sent] == [("a", NO_RESULT), ("b", "r"), (None, None)]
 
     def test_an_earlier_message_does_not_wait(self) -> None:
         sent = items(calls("a"), result("a"), Message("assistant", "done"), Message("user", "u"), start=3)

@@ -158,6 +158,17 @@ class TestStore:
         changed.insert(2, Message("system", "later"))
         assert "previous_response_id" not in body(*changed, settings=settings)
 
+    def test_what_is_new_holds_items_that_only_the_server_knows_and_none_that_it_refused(self) -> None:
+        known: JsonObject = {"type": "reasoning", "id": "rs_1", "summary": []}
+        refused: JsonObject = {**known, "id": "rs_2"}
+        new = Message("assistant", parts=[OpaquePart("openai-responses", known), OpaquePart("openai-responses", refused), TextPart("b")])
+        withdrawn = Withdrawn()
+        assert withdrawn.take(BadRequestError("Item with id 'rs_2' not found."), {"input": [refused]})
+        told = [known, {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "b"}]}]
+        sent = body(*self.conversation(), new, settings=ResponsesSettings(store=True), withdrawn=withdrawn)
+        assert (sent["previous_response_id"], sent["input"][1:]) == ("resp_1", told)
+        assert body(new, settings=ResponsesSettings(store=True), withdrawn=withdrawn)["input"] == told
+
     def test_where_nothing_is_new_everything_is_sent(self) -> None:
         sent = body(*self.conversation()[:3], settings=ResponsesSettings(store=True))
         assert ("previous_response_id" in sent, len(sent["input"])) == (False, 2)

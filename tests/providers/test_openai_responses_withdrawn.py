@@ -28,7 +28,8 @@ def facts(withdrawn: Withdrawn) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     ("words", "left_out"),
     [
-        ("Previous response with id 'resp_1' not found. previous_response_not_found", (True, {"resp_1"}, set(), set(), set())),
+        ("Previous response with id 'resp_1' not found.", (True, {"resp_1"}, set(), set(), set())),
+        ("previous_response_not_found", (True, {"resp_1"}, set(), set(), set())),
         ("llama.cpp does not support 'previous_response_id'.", (False, set(), set(), set(), set())),
         ("Encrypted content is not supported with this model. include", (True, set(), set(), {"m"}, set())),
         ("Unknown parameter: 'include'.", (True, set(), set(), {"m"}, set())),
@@ -104,6 +105,14 @@ def test_of_many_refusals_the_oldest_are_forgotten() -> None:
         assert len(remembered) == MOST_REMEMBERED
         assert f"{before}_1" not in remembered
         assert f"{before}_{MOST_REMEMBERED + 1}" in remembered
+
+
+def test_what_is_refused_again_is_the_newest() -> None:
+    withdrawn = Withdrawn()
+    for number in [*range(MOST_REMEMBERED), 0, MOST_REMEMBERED]:
+        sent = {"model": "m", "input": [{**REASONING, "id": f"rs_{number}"}]}
+        assert withdrawn.take(BadRequestError("Item with id not found"), sent)
+    assert ("rs_0" in withdrawn.refused, "rs_1" in withdrawn.refused) == (True, False)
 
 
 def test_all_that_one_request_was_refused_for_is_remembered() -> None:

@@ -92,10 +92,8 @@ class ResponsesDecoder(BodyDecoder):
 
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         event = event_of(data)
-        if event is None or event.error is not None or "error" in (kind, event.type, event.object):
+        if event is None or event.error is not None or "error" in (kind, event.type, event.object) or (kind, event.type) == ("message", None):
             self._unusual(kind, data.decode("utf-8", "replace").strip(), deltas)
-        elif event.type is None and kind == "message":
-            self._unusual(kind, data.decode("utf-8", "replace"), deltas)
         else:
             self._typed(event.type if isinstance(event.type, str) else kind, event, deltas)
 
@@ -138,7 +136,7 @@ class ResponsesDecoder(BodyDecoder):
         return self._begin(OutputItem(kind, base=self._length), item_id, output_index)
 
     def _begin(self, item: OutputItem, item_id: Any, output_index: Any) -> OutputItem:
-        for key in {key_of(item_id, None), key_of(None, output_index), key_of(item.call_id, None)}:
+        for key in (key_of(item_id, None), key_of(None, output_index), None):
             self._items[key] = item
         return item
 
@@ -199,7 +197,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _text(self, text: str, logprobs: Any, deltas: list[StreamDelta]) -> None:
         self._length += len(text)
-        self._say(deltas, content=text, logprobs=logprobs_of({"content": logprobs}) if logprobs else ())
+        self._say(deltas, content=text, logprobs=logprobs_of({"content": logprobs}))
 
     def _text_done(self, event: Event, deltas: list[StreamDelta]) -> None:
         part = {"type": "output_text", "text": event.text, "logprobs": event.logprobs}
@@ -235,7 +233,7 @@ class ResponsesDecoder(BodyDecoder):
 
     def _part(self, item: OutputItem, place: int, part: JsonObject, deltas: list[StreamDelta]) -> None:
         """A part of a message that is told whole: its text if no delta told it, and the citations that are new."""
-        channel = {"output_text": "content", "text": "content", "refusal": "refusal"}.get(text_of(part.get("type")), "")
+        channel = {"output_text": "content", "text": "content", "refusal": "refusal"}.get(text_of(part.get("type")))
         text = text_of(part.get("refusal" if channel == "refusal" else "text"))
         if channel and text and item.misses(channel, place):
             item.told.add((channel, place))
@@ -358,10 +356,9 @@ class ResponsesDecoder(BodyDecoder):
                 return bool(self._length) or self._refused
             case "reasoning":
                 return self._reasoned
-            case kind:
-                names = [name for name in (found.get("id"), found.get("call_id")) if isinstance(name, str) and name]
-                named = [item for name in names if (item := self._items.get(name)) is not None]
-                return any(item.done for item in named or ([] if names else self._items.values()) if item.kind == kind)
+            case kind:  # one that has a name is found by it
+                named = text_of(found.get("id")) or text_of(found.get("call_id"))
+                return not named and any(item.done for item in self._items.values() if item.kind == kind)
 
     def _last_parts(self) -> tuple[Part, ...]:
         if self._after is None or not self._response_id:

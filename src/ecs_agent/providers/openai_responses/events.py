@@ -37,6 +37,7 @@ class PlainText(msgspec.Struct, gc=False):
     output_index: int | None = None
     logprobs: Nothing = None
     error: None = None
+    object: None = None
 
 
 class Event(msgspec.Struct, gc=False):

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
@@ -124,7 +125,7 @@ class InputWriter:
             texts.close()
             match following:
                 case [ImagePart(data=bytes(data))] if item["type"] == "image_generation_call" and "result" not in item:
-                    item["result"] = data_url("", data).partition(",")[2]
+                    item["result"] = b64encode(data).decode()
                 case _:
                     pass
             items.append(item)
