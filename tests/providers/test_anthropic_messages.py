@@ -144,6 +144,12 @@ def test_a_pair_that_was_cut_in_two_is_whole_where_only_the_event_has_a_name() -
     assert (outcome.error, outcome.result.message.content) == (None, "a😀")
 
 
+def test_bytes_that_are_no_text_are_replaced() -> None:
+    said = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\xffb"}}\n\n'
+    outcome = read(start(), event("content_block_start", index=0, content_block={"type": "text", "text": ""}), said, finish())
+    assert (outcome.error, outcome.result.message.content) == (None, "a\ufffdb")
+
+
 # Blocks side by side, and without their numbers
 
 
