@@ -34,7 +34,7 @@ def spoken(*parts: Part) -> list[JSON]:
         ),
         (ImagePart(url="data:image/gif;base64,AQ=="), {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "AQ=="}}),
         (
-            ImagePart(url="data:image/svg+xml;charset=utf-8,<svg viewBox='0,0'/>"),
+            ImagePart(url="data:image/svg+xml;charset=utf-8;x=1,<svg viewBox='0,0'/>"),
             {"type": "image", "source": {"type": "base64", "media_type": "image/svg+xml", "data": "PHN2ZyB2aWV3Qm94PScwLDAnLz4="}},
         ),
         (ImagePart(url="https://x.example/w=1,h=2"), {"type": "image", "source": {"type": "url", "url": "https://x.example/w=1,h=2"}}),

@@ -182,10 +182,10 @@ def test_thoughts_are_taken_out_of_last_words_only() -> None:
     thinking = {"type": "thinking", "thinking": "t", "signature": "S"}
     begun, paused = [USER, said(*THOUGHT, TextPart("a"))], [USER, said(*THOUGHT, TextPart("a"), ASKED)]
     assert without_thoughts(turns_of(begun))[1]["content"] == [text("a")]
-    assert without_thoughts(turns_of([*begun, USER, *begun])) == [
+    assert without_thoughts(turns_of([USER, said(*THOUGHT, ToolCall("c", "f")), ok("c"), said(*THOUGHT, TextPart("a"))])) == [
         {"role": "user", "content": [text("?")]},
-        {"role": "assistant", "content": [thinking, text("a")]},
-        {"role": "user", "content": [text("?"), text("?")]},
+        {"role": "assistant", "content": [thinking, use("c")]},
+        {"role": "user", "content": [result("c")]},
         {"role": "assistant", "content": [text("a")]},
     ]
     assert without_thoughts(turns_of(paused))[1]["content"] == [thinking, text("a"), ASKED.data]

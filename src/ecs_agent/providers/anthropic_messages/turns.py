@@ -111,7 +111,7 @@ def without_thoughts(turns: list[JsonObject]) -> list[JsonObject]:
     """The turns with no thoughts in an assistant's text that stands last: the API refuses them there unless it is asked to think."""
     if turns[-1]["role"] != "assistant" or turns[-1]["content"][-1]["type"] != "text":
         return turns
-    return [*turns[:-1], {**turns[-1], "content": [block for block in turns[-1]["content"] if block["type"] not in _THOUGHTS]}]
+    return [*turns[:-1], {"role": "assistant", "content": [block for block in turns[-1]["content"] if block["type"] not in _THOUGHTS]}]
 
 
 def may_think(turns: list[JsonObject]) -> bool:
