@@ -19,7 +19,7 @@ from ecs_agent.providers.anthropic_messages.fields import citation_of
 from ecs_agent.providers.anthropic_messages.turns import turns_of
 from ecs_agent.streaming.decoder import DecoderPhase
 from ecs_agent.streaming.sse import Run
-from ecs_agent.types import CitationPart, Message, OpaquePart, ReasoningPart, StreamDelta, TextPart, ToolCall
+from ecs_agent.types import CitationPart, Message, OpaquePart, ReasoningPart, StreamDelta, TextPart, ToolCall, Usage
 
 WEB = {"type": "web_search_result_location", "cited_text": "q", "url": "https://x.example/", "title": None, "encrypted_index": "E=="}
 
@@ -136,6 +136,12 @@ def test_an_event_that_is_named_an_error_is_one_whatever_its_data_say() -> None:
     assert outcome.result.message.interrupted
 
 
+@pytest.mark.parametrize("data", [b'{"type": "ping", "detail": "busy"}', b'{"detail": "busy"}'])
+def test_an_event_of_the_protocol_is_no_error_for_a_field_that_errors_have(data: bytes) -> None:
+    outcome = read(start(), b"event: ping\ndata: " + data + b"\n\n", streamed(0, {"type": "text", "text": "a"}), finish())
+    assert (outcome.error, outcome.result.message.content) == (None, "a")
+
+
 def test_a_pair_that_was_cut_in_two_is_whole_where_only_the_event_has_a_name() -> None:
     halves = [
         b'event: content_block_delta\ndata: {"index":0,"delta":{"type":"text_delta","text":"%s"}}\n\n' % half for half in (b"a\\ud83d", b"\\ude00")
@@ -148,6 +154,41 @@ def test_bytes_that_are_no_text_are_replaced() -> None:
     said = b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a\xffb"}}\n\n'
     outcome = read(start(), event("content_block_start", index=0, content_block={"type": "text", "text": ""}), said, finish())
     assert (outcome.error, outcome.result.message.content) == (None, "a\ufffdb")
+
+
+def test_half_a_pair_at_the_end_of_a_text_is_replaced_there_and_is_part_of_what_is_cited() -> None:
+    cut, rest = [
+        b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":"%s"}}\n\n' % said
+        for said in ((0, b"a\\ud83d"), (1, b"\\ude00b"))
+    ]
+    begins = [event("content_block_start", index=at, content_block={"type": "text", "text": "", "citations": [WEB]}) for at in (0, 1)]
+    message = read(start(), begins[0], cut, event("content_block_stop", index=0), begins[1], rest, finish()).result.message
+    assert message.content == "a\ufffd\ufffdb"
+    assert [(cited.start, cited.end) for cited in message.citations] == [(0, 2), (2, 4)]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "usage"),
+    [
+        ({"input_tokens": 10}, {}, Usage(10, 0, 10)),
+        ({}, {"output_tokens": 5}, Usage(0, 5, 5)),
+        ({"input_tokens": 10, "output_tokens": 1}, {"input_tokens": None, "output_tokens": 5}, Usage(10, 5, 15)),
+        ({"input_tokens": 10, "cache_read_input_tokens": 3}, {"output_tokens": 5}, Usage(13, 5, 18, 3)),
+        ({"input_tokens": 10, "cache_creation_input_tokens": 4}, {"output_tokens": 5}, Usage(14, 5, 19, cache_write_tokens=4)),
+        ({"input_tokens": 10}, {"output_tokens": 5, "output_tokens_details": {"thinking_tokens": 2}}, Usage(10, 5, 15, reasoning_tokens=2)),
+        ({}, {"output_tokens_details": {"thinking_tokens": 2}}, None),
+    ],
+)
+def test_what_an_answer_cost(first: JSON, last: JSON, usage: Usage | None) -> None:
+    body = [event("message_start", message={"usage": first}), event("message_delta", delta={"stop_reason": "end_turn"}, usage=last)]
+    assert read(*body, event("message_stop")).result.usage == usage
+
+
+def test_a_call_without_an_id_is_given_one_by_its_number() -> None:
+    calls = [{"type": "tool_use", "name": name, "input": {}} for name in ("f", "g")]
+    decoder = MessagesDecoder(call_id="of_turn_7_{}".format)
+    final = decoder.feed(start() + b"".join([block(at, call) for at, call in enumerate(calls)]) + finish("tool_use"))[-1]
+    assert list(final.tool_calls or ()) == [ToolCall("of_turn_7_0", "f"), ToolCall("of_turn_7_1", "g")]
 
 
 # Blocks side by side, and without their numbers
@@ -167,6 +208,29 @@ TWO_CALLS = (ToolCall("f", "f", {"a": 1}), ToolCall("g", "g", {"b": 2}))
 def test_blocks_that_begin_without_a_number_are_numbered_in_their_order() -> None:
     body = [start(), begun("f"), begun("g"), piece('{"a":', index=0), piece('{"b": 2}', index=1), piece(" 1}", index=0), finish("tool_use")]
     assert read(*body).result.message.parts == TWO_CALLS
+
+
+def test_a_message_that_begins_with_blocks_has_them_before_those_that_follow() -> None:
+    first: list[JSON] = [{"type": "odd", "x": 1}, {"type": "odd", "x": 2}]
+    begins = event("message_start", message={"content": first})
+    message = read(begins, streamed(0, {"type": "text", "text": "a"}), streamed(1, {"type": "text", "text": "b"}), finish()).result.message
+    assert message.parts == (OpaquePart("anthropic", first[0]), OpaquePart("anthropic", first[1]), TextPart("ab"))
+
+
+def test_a_block_that_begins_under_the_number_of_another_ends_that() -> None:
+    whole: JSON = {"type": "tool_use", "id": "f", "name": "f", "input": {"a": 1}}
+    found: list[JSON] = [{"type": "odd", "x": 1}, whole, {"type": "odd", "x": 2}]
+    begins = [event("content_block_start", index=0, content_block=block) for block in found]
+    parts = (OpaquePart("anthropic", found[0]), TWO_CALLS[0], OpaquePart("anthropic", found[2]))
+    assert read(start(), *begins, finish("tool_use")).result.message.parts == parts
+
+
+def test_a_text_that_nothing_ends_is_cited_to_where_the_next_block_begins() -> None:
+    begins = [
+        event("content_block_start", index=at, content_block={"type": "text", "text": said, "citations": [WEB]})
+        for at, said in enumerate(["ab", "c"])
+    ]
+    assert [(cited.start, cited.end) for cited in read(start(), *begins, finish()).result.message.citations] == [(0, 2), (2, 3)]
 
 
 def test_the_end_of_one_block_ends_no_other() -> None:
@@ -210,6 +274,7 @@ def test_blanks_that_stand_there_already_are_no_news(texts: list[str], news: lis
     for pieces in ([begins, *said[1:]], [opened, *said], [opened + b"".join(said)]):
         decoder = MessagesDecoder(unsent="  \n")
         assert [delta.content for piece in pieces for delta in decoder.feed(piece)] == news
+    assert read(start(), opened, *said, finish()).result.message.content == "".join(texts)  # where none were unsent all is news
 
 
 def test_a_line_of_two_values_is_no_text() -> None:

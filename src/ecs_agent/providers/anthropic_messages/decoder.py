@@ -149,7 +149,7 @@ class MessagesDecoder(BodyDecoder):
         match block.kind:
             case "text":
                 self._say(deltas, content=self._news(_text(found.get("text"))))
-                block.citations += [cited for cited in citations_in(found) if is_object(cited)]
+                block.citations = [cited for cited in citations_in(found) if is_object(cited)]
             case "thinking":
                 self._think(block, _text(found.get("thinking")), deltas)
                 block.signature = _text(found.get("signature"))
