@@ -185,7 +185,7 @@ def test_what_an_answer_cost(first: JSON, last: JSON, usage: Usage | None) -> No
 
 
 def test_a_call_without_an_id_is_given_one_by_its_number() -> None:
-    calls = [{"type": "tool_use", "name": name, "input": {}} for name in ("f", "g")]
+    calls: list[JSON] = [{"type": "tool_use", "name": name, "input": {}} for name in ("f", "g")]
     decoder = MessagesDecoder(call_id="of_turn_7_{}".format)
     final = decoder.feed(start() + b"".join([block(at, call) for at, call in enumerate(calls)]) + finish("tool_use"))[-1]
     assert list(final.tool_calls or ()) == [ToolCall("of_turn_7_0", "f"), ToolCall("of_turn_7_1", "g")]
