@@ -154,7 +154,7 @@ class TestThinking:
         assert body(model=OLD, manner=Manner(9000, adaptive=True, caching="none"), reasoning_effort="low")["thinking"]["type"] == "adaptive"
 
     @pytest.mark.parametrize("choice", ["auto", "none"])
-    def test_who_may_call_or_may_not_thinks(self, choice: str) -> None:
+    def test_who_is_not_made_to_call_thinks(self, choice: str) -> None:
         assert body(reasoning_effort="high", tools=[SCHEMA], tool_choice=choice)["thinking"]["type"] == "adaptive"
         assert body(model=OLD, reasoning_effort="high", max_tokens=9000, tools=[SCHEMA], tool_choice=choice)["thinking"]["type"] == "enabled"
 
