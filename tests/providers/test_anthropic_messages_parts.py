@@ -33,6 +33,12 @@ def spoken(*parts: Part) -> list[JSON]:
             {"type": "image", "source": {"type": "base64", "media_type": "image/webp", "data": "AQ=="}},
         ),
         (ImagePart(url="data:image/gif;base64,AQ=="), {"type": "image", "source": {"type": "base64", "media_type": "image/gif", "data": "AQ=="}}),
+        (
+            ImagePart(url="data:image/svg+xml;charset=utf-8;x=1,<svg viewBox='0,0'/>"),
+            {"type": "image", "source": {"type": "base64", "media_type": "image/svg+xml", "data": "PHN2ZyB2aWV3Qm94PScwLDAnLz4="}},
+        ),
+        (ImagePart(url="https://x.example/w=1,h=2"), {"type": "image", "source": {"type": "url", "url": "https://x.example/w=1,h=2"}}),
+        (ImagePart(url="data:image/png"), {"type": "image", "source": {"type": "url", "url": "data:image/png"}}),
         (ImagePart(url="data:,a%20b"), {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "YSBi"}}),
         (FilePart(file_id="f1"), {"type": "document", "source": {"type": "file", "file_id": "f1"}}),
         (FilePart(file_id="f1", filename="a.png", media_type="image/png"), {"type": "image", "source": {"type": "file", "file_id": "f1"}}),
@@ -44,6 +50,15 @@ def spoken(*parts: Part) -> list[JSON]:
         (
             FilePart(data="é".encode(), filename="a.md", media_type="Text/Markdown; charset=utf-8"),
             {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "é"}, "title": "a.md"},
+        ),
+        (
+            FilePart(data=b"a\xff", media_type="text/plain"),
+            {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a\ufffd"}},
+        ),
+        (FilePart(data=b"", media_type="text/plain"), {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": ""}}),
+        (
+            FilePart(data=b"\x03", media_type="application/pdf; version=1.7"),
+            {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "Aw=="}},
         ),
         (
             FilePart(data=b"{}", media_type="application/json"),
@@ -63,14 +78,24 @@ def test_what_is_no_users_is_left_out(part: Part) -> None:
     assert user_blocks([part]) == []
 
 
-@pytest.mark.parametrize(("part", "words"), [(AudioPart(b""), "no audio"), (FilePart(data=b"", media_type="application/zip"), "'application/zip'")])
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (AudioPart(b""), "the Messages API takes no audio; send what is said as text, or ask a model that hears"),
+        (
+            FilePart(data=b"", media_type="application/zip"),
+            "the Messages API takes no file of type 'application/zip'; send a PDF, an image or text, or upload it: file_id",
+        ),
+    ],
+)
 def test_what_the_api_cannot_carry_is_refused_before_it_is_sent(part: Part, words: str) -> None:
-    with pytest.raises(UnsupportedFeatureError, match=words):
+    with pytest.raises(UnsupportedFeatureError, match=f"^{words}$"):
         user_blocks([part])
 
 
 def test_audio_of_an_assistant_is_refused_too() -> None:
-    with pytest.raises(UnsupportedFeatureError, match="no audio"):
+    words = "the Messages API takes no audio; send what was said as text, or ask a model that hears"
+    with pytest.raises(UnsupportedFeatureError, match=f"^{words}$"):
         spoken(AudioPart(b""))
 
 
@@ -114,6 +139,14 @@ def test_a_call_that_could_not_be_read_goes_back_as_an_object_that_says_so() -> 
         ([ReasoningPart("t", {"anthropic": 5})], []),
         ([ReasoningPart("t"), TextPart("a"), OpaquePart("anthropic", {"signature": "S"})], [text("a")]),
         ([ReasoningPart("t"), OpaquePart("anthropic", {"type": "redacted_thinking", "data": "E"})], [{"type": "redacted_thinking", "data": "E"}]),
+        (
+            [ReasoningPart("t", {"anthropic": {"signature": "S"}}), OpaquePart("anthropic", {"type": "redacted_thinking", "data": "E"})],
+            [{"type": "thinking", "thinking": "t", "signature": "S"}, {"type": "redacted_thinking", "data": "E"}],
+        ),
+        (
+            [ReasoningPart("t"), OpaquePart("anthropic", {"type": "thinking", "thinking": "", "signature": "S2"})],
+            [{"type": "thinking", "thinking": "", "signature": "S2"}],
+        ),
     ],
 )
 def test_thoughts_go_back_with_their_own_signature_or_not_at_all(parts: list[Part], sent: list[JSON]) -> None:
@@ -131,6 +164,8 @@ def cited(start: int | None, end: int | None, **data: Any) -> CitationPart:
         ([TextPart("ab cd"), cited(0, 2, file_id="f")], [text("ab", CHAR), text(" cd")]),
         ([TextPart("ab"), cited(0, 2), cited(0, 2, document_index=1)], [text("ab", CHAR, CHAR | {"document_index": 1})]),
         ([TextPart("ab"), cited(0, 2), TextPart("cd"), cited(2, 4), TextPart("ef")], [text("ab", CHAR), text("cd", CHAR), text("ef")]),
+        ([TextPart("ab"), TextPart("cd ef"), cited(2, 4)], [text("ab"), text("cd", CHAR), text(" ef")]),
+        ([TextPart(" \nab"), cited(1, 2)], [text(" \nab")]),
         ([TextPart("ab \ncd"), cited(0, 2), cited(4, 6)], [text("ab \n", CHAR), text("cd", CHAR)]),
         ([TextPart(" ab"), cited(1, 3)], [text(" ab", CHAR)]),
         ([TextPart("abcd"), cited(0, 3), cited(2, 4)], [text("abc", CHAR), text("d")]),

@@ -34,11 +34,11 @@ def test_the_least_there_is() -> None:
 
 def test_options_are_sent_in_the_protocols_words() -> None:
     sent = body(
-        Message("system", "s"), USER, stream=True, max_tokens=5, temperature=0.5, top_p=0.9, stop="x", metadata={"user_id": "u"}, extra_body={"top_k": 2, "temperature": 1}
+        Message("system", "s"), USER, stream=True, max_tokens=5, temperature=0.5, top_p=0.9, stop="The end", metadata={"user_id": "u"}, extra_body={"top_k": 2, "temperature": 1}
     )  # fmt: skip
     assert sent["max_tokens"] == 5
     assert beyond(sent) == {
-        "system": "s", "temperature": 1, "top_p": 0.9, "stop_sequences": ["x"], "metadata": {"user_id": "u"}, "stream": True, "top_k": 2,
+        "system": "s", "temperature": 1, "top_p": 0.9, "stop_sequences": ["The end"], "metadata": {"user_id": "u"}, "stream": True, "top_k": 2,
     }  # fmt: skip
     assert body(stop=("a", "b"))["stop_sequences"] == ["a", "b"]
 
@@ -51,8 +51,11 @@ def test_options_are_sent_in_the_protocols_words() -> None:
         ({"logprobs": True}, "no logprobs"),
         ({"top_logprobs": 2}, "no top_logprobs"),
         ({"metadata": {"run": "7"}}, "'run'"),
-        ({"response_format": {"type": "json_object"}}, "json_schema"),
-        ({"response_format": {"type": "json_schema"}}, "json_schema"),
+        (
+            {"response_format": {"type": "json_object"}},
+            "^the Messages API has no format 'json_object'; give a json_schema, which says what is in the answer$",
+        ),
+        ({"response_format": {"type": "json_schema"}}, "no format 'json_schema'; give a json_schema, which says what is in the answer"),
     ],
 )
 def test_what_the_protocol_has_no_words_for_is_refused(options: Any, words: str) -> None:
@@ -64,9 +67,16 @@ def test_options_that_ask_for_nothing_are_not_refused() -> None:
     assert beyond(body(logprobs=False, seed=None, stop=[], metadata={}, parallel_tool_calls=True, response_format=None)) == {}
 
 
-@pytest.mark.parametrize(("options", "error"), [({"temperature": float("nan")}, ValueError), ({"tool_choice": 3}, TypeError)])
-def test_values_that_are_none(options: Any, error: type[Exception]) -> None:
-    with pytest.raises(error):
+@pytest.mark.parametrize(
+    ("options", "error", "words"),
+    [
+        ({"temperature": float("nan")}, ValueError, "^temperature is nan; give a finite number$"),
+        ({"top_p": float("inf")}, ValueError, "^top_p is inf; give a finite number$"),
+        ({"tool_choice": 3}, TypeError, "^tool_choice is a int; give 'auto', 'none', 'required' or the name of a tool$"),
+    ],
+)
+def test_values_that_are_none(options: Any, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
         body(**options)
 
 
@@ -91,6 +101,7 @@ def test_a_choice_of_tools(options: Any, sent: Any) -> None:
 def test_a_choice_among_no_tools_is_only_sent_where_it_demands_one() -> None:
     assert beyond(body(tool_choice="none", parallel_tool_calls=False)) == {}
     assert beyond(body(tool_choice="f")) == {"tool_choice": {"type": "tool", "name": "f"}}
+    assert beyond(body(tool_choice="required")) == {"tool_choice": {"type": "any"}}
     assert body(tool_choice="none", extra_body={"tools": [{"type": "web_search_20250305"}]})["tool_choice"] == {"type": "none"}
 
 
@@ -116,7 +127,7 @@ class TestThinking:
 
     @pytest.mark.parametrize(
         ("effort", "most", "budget"),
-        [("minimal", 32000, 1024), ("low", 32000, 2048), ("max", 32000, 24000), ("high", 4000, 3000), ("high", 1100, 1024)],
+        [("minimal", 32000, 1024), ("low", 32000, 2048), ("max", 32000, 24000), ("high", 4001, 3000), ("high", 1100, 1024)],
     )
     def test_an_older_one_is_given_a_budget_that_leaves_room_for_the_answer(self, effort: str, most: int, budget: int) -> None:
         assert beyond(body(model=OLD, reasoning_effort=effort, max_tokens=most)) == {"thinking": {"type": "enabled", "budget_tokens": budget}}
@@ -141,6 +152,11 @@ class TestThinking:
     def test_what_was_learned_counts_more_than_the_name(self) -> None:
         assert body(manner=Manner(9000, adaptive=False, caching="none"), reasoning_effort="low")["thinking"]["type"] == "enabled"
         assert body(model=OLD, manner=Manner(9000, adaptive=True, caching="none"), reasoning_effort="low")["thinking"]["type"] == "adaptive"
+
+    @pytest.mark.parametrize("choice", ["auto", "none"])
+    def test_who_is_not_made_to_call_thinks(self, choice: str) -> None:
+        assert body(reasoning_effort="high", tools=[SCHEMA], tool_choice=choice)["thinking"]["type"] == "adaptive"
+        assert body(model=OLD, reasoning_effort="high", max_tokens=9000, tools=[SCHEMA], tool_choice=choice)["thinking"]["type"] == "enabled"
 
     @pytest.mark.parametrize("choice", ["required", "f"])
     def test_who_is_made_to_call_does_not_think(self, choice: str) -> None:
@@ -169,6 +185,9 @@ def test_a_structured_answer_is_asked_for_by_its_schema_however_the_option_is_ca
     assert body(output_format=wanted)["output_config"] == sent
     assert body(response_format=wanted, reasoning_effort="low")["output_config"] == {**sent, "effort": "low"}
     assert body(response_format=sent["format"])["output_config"] == sent
+    assert beyond(body(response_format=wanted, reasoning_effort="none")) == {"thinking": {"type": "disabled"}, "output_config": sent}
+    told = Manner(1000, may_be_told_not_to_think=False, caching="none")
+    assert beyond(body(response_format=wanted, reasoning_effort="none", manner=told)) == {"output_config": {**sent, "effort": "low"}}
 
 
 class TestCaching:
@@ -184,7 +203,10 @@ class TestCaching:
         assert sent["system"] == [{"type": "text", "text": "s", **MARK}]
         assert sent["tools"] == [TOOL]
         assert sent["messages"][0]["content"] == [{"type": "text", "text": "?", **MARK}]
-        assert body(manner=self.AUTO, tools=[SCHEMA, SCHEMA])["tools"] == [TOOL, {**TOOL, **MARK}]
+        tools = [SCHEMA, ToolSchema("g", "", {}), ToolSchema("h", "", {})]
+        plain = body(tools=tools)["tools"]
+        assert [tool["name"] for tool in plain] == ["f", "g", "h"]
+        assert body(manner=self.AUTO, tools=tools)["tools"] == [*plain[:2], {**plain[2], **MARK}]
 
     def test_in_a_conversation_the_last_two_things_the_user_said_are_marked(self) -> None:
         sent = body(USER, Message("assistant", "a"), USER, Message("assistant", "b"), USER, manner=self.AUTO)["messages"]
@@ -206,6 +228,11 @@ class TestCaching:
     )
     def test_what_the_user_wrote_is_left_alone(self, extra: dict[str, Any]) -> None:
         assert {name: body(manner=self.ALWAYS, extra_body=extra)[name] for name in extra} == extra
+
+    def test_nor_are_tools_marked_behind_which_the_user_marked_a_system(self) -> None:
+        own = {"system": [{"type": "text", "text": "s", **MARK}]}
+        sent = body(manner=self.AUTO, tools=[SCHEMA], extra_body=own)
+        assert (sent["system"], sent["tools"]) == (own["system"], [TOOL])
 
     def test_who_lets_the_server_choose_the_marks_gets_no_others(self) -> None:
         sent = body(manner=self.ALWAYS, extra_body={"cache_control": {"type": "ephemeral"}})

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.providers.messages_wire import JSON, assert_valid
 
-from ecs_agent.providers.anthropic_messages.turns import SILENCE, may_think, system_of, turns_of, without_thoughts
+from ecs_agent.providers.anthropic_messages.turns import SILENCE, may_think, system_of, turns_of, unsent_blanks, without_thoughts
 from ecs_agent.providers.wire.call_ids import sendable_id
 from ecs_agent.providers.wire.call_results import NO_RESULT
 from ecs_agent.types import CitationPart, ImagePart, Message, OpaquePart, Part, ReasoningPart, RefusalPart, TextPart, ToolCall
@@ -149,6 +149,27 @@ def test_the_last_words_of_an_assistant_have_no_blanks_behind_them() -> None:
     assert turns_of([USER, Message("assistant", "so "), USER])[1]["content"] == [text("so ")]
 
 
+@pytest.mark.parametrize(
+    ("history", "blanks"),
+    [
+        ([Message("assistant", "so \n")], " \n"),
+        ([USER, Message("assistant", "so \n"), Message("system", "s ")], " \n"),
+        ([USER, said(TextPart("a "), *THOUGHT, TextPart("so \n"), *THOUGHT)], " \n"),
+        ([USER, said(TextPart("a "), RefusalPart("no\n"))], "\n"),
+        ([USER, Message("assistant", "so")], ""),
+        ([USER, Message("assistant", " ")], ""),
+        ([USER, Message("assistant", "so "), Message("user", "? ")], ""),
+        ([USER, said(TextPart("so "), ToolCall("a", "f"))], ""),
+        ([USER, said(TextPart("so "), ASKED)], ""),
+        ([USER, said(*THOUGHT)], ""),
+        ([USER], ""),
+        ([], ""),
+    ],
+)
+def test_blanks_are_unsent_where_they_end_the_text_that_an_answer_goes_on_with(history: list[Message], blanks: str) -> None:
+    assert unsent_blanks(history) == blanks
+
+
 def test_what_the_servers_tools_were_asked_stands_with_its_answer_or_last() -> None:
     assert turns_of([USER, said(TextPart("a"), ASKED)])[1]["content"] == [text("a"), ASKED.data]
     assert turns_of([USER, said(TextPart("a"), ASKED), said(FOUND, TextPart("b"))])[1]["content"] == [text("a"), ASKED.data, FOUND.data, text("b")]
@@ -161,6 +182,12 @@ def test_thoughts_are_taken_out_of_last_words_only() -> None:
     thinking = {"type": "thinking", "thinking": "t", "signature": "S"}
     begun, paused = [USER, said(*THOUGHT, TextPart("a"))], [USER, said(*THOUGHT, TextPart("a"), ASKED)]
     assert without_thoughts(turns_of(begun))[1]["content"] == [text("a")]
+    assert without_thoughts(turns_of([USER, said(*THOUGHT, ToolCall("c", "f")), ok("c"), said(*THOUGHT, TextPart("a"))])) == [
+        {"role": "user", "content": [text("?")]},
+        {"role": "assistant", "content": [thinking, use("c")]},
+        {"role": "user", "content": [result("c")]},
+        {"role": "assistant", "content": [text("a")]},
+    ]
     assert without_thoughts(turns_of(paused))[1]["content"] == [thinking, text("a"), ASKED.data]
     assert without_thoughts(turns_of([*begun, USER]))[1]["content"] == [thinking, text("a")]
 
@@ -179,6 +206,7 @@ def test_thoughts_are_taken_out_of_last_words_only() -> None:
         ([USER, said(*THOUGHT, TextPart("begun"))], False),
         ([USER, said(*THOUGHT, TextPart("a"), ASKED)], True),
         ([USER, said(TextPart("a"), ASKED)], False),
+        ([Message("user", [OpaquePart("anthropic", result("a"))])], True),  # of a conversation that was truncated by its user
     ],
 )
 def test_a_budget_is_given_only_where_the_turn_began_with_thoughts(history: list[Message], allowed: bool) -> None:

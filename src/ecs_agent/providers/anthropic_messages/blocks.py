@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ecs_agent.providers.anthropic_messages.fields import SOURCE, citation_of
-from ecs_agent.streaming.json_edge import NOT_JSON, is_list, is_object, parsed, without_surrogates
+from ecs_agent.streaming.json_edge import is_list, is_object, parsed, without_surrogates
 from ecs_agent.streaming.text_buffer import TextBuffer
 from ecs_agent.types import CitationPart, JsonObject, OpaquePart, Part
 
@@ -86,7 +86,7 @@ class Block:
         if self.input:
             text = str(self.input)
             found = parsed(text)
-            made["input"] = without_surrogates(found if found is not NOT_JSON and is_object(found) else {"invalid_arguments": text})
+            made["input"] = without_surrogates(found if is_object(found) else {"invalid_arguments": text})
         return made
 
     def call_extras(self) -> JsonObject | None:

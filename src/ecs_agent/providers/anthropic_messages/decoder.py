@@ -39,12 +39,13 @@ class MessagesDecoder(BodyDecoder):
         unsent: the blanks at the end of the text that the answer goes on with, which were not sent; what of them the answer begins with is no news.
     """
 
-    __slots__ = ("_loose", "_open", "_said_before", "_tally", "_unsent")
+    __slots__ = ("_kind", "_loose", "_open", "_said_before", "_tally", "_unsent")
 
     protocol = "Messages protocol"
 
     def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format, unsent: str = "") -> None:
         self._unsent = unsent
+        self._kind = ""  # the type of the event that is read as an object of any shape, as the stream names it
         self._open: dict[int, Block] = {}
         self._loose = False  # whether the last thoughts have no end of their own
         self._said_before = 0  # characters of text that earlier calls handed out
@@ -66,11 +67,12 @@ class MessagesDecoder(BodyDecoder):
         if event is not None and takes is not None:
             takes(self, event, deltas)
         else:
+            self._kind = kind
             self._unusual(kind, data.decode("utf-8", "replace").strip(), deltas)
 
     def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
         event = lenient(found)
-        takes = self._takes(event, "")
+        takes = self._takes(event, self._kind)
         if takes is not None:
             takes(self, event, deltas)
 
@@ -147,7 +149,7 @@ class MessagesDecoder(BodyDecoder):
         match block.kind:
             case "text":
                 self._say(deltas, content=self._news(_text(found.get("text"))))
-                block.citations += [cited for cited in citations_in(found) if is_object(cited)]
+                block.citations = [cited for cited in citations_in(found) if is_object(cited)]
             case "thinking":
                 self._think(block, _text(found.get("thinking")), deltas)
                 block.signature = _text(found.get("signature"))
@@ -186,8 +188,7 @@ class MessagesDecoder(BodyDecoder):
     def _news(self, text: str) -> str:
         """A text without the blanks that stand before it already."""
         same = len(list(takewhile(bool, map(eq, self._unsent, text))))
-        if text:
-            self._unsent = self._unsent[same:] if same == len(text) else ""
+        self._unsent = self._unsent[same:] if same == len(text) else ""
         return text[same:]
 
     def _think(self, block: Block, thoughts: str, deltas: list[StreamDelta]) -> None:

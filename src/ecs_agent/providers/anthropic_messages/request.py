@@ -134,8 +134,10 @@ def _thinking(request: ModelRequest, turns: list[JsonObject], manner: Manner, mo
     made: JsonObject = {}
     forced = request.options.get("tool_choice") not in (None, "auto", "none")
     if effort == "none":
-        made |= {"thinking": {"type": "disabled"}} if manner.may_be_told_not_to_think else {}
-        config |= {} if manner.may_be_told_not_to_think else {"effort": "low"}
+        if manner.may_be_told_not_to_think:
+            made["thinking"] = {"type": "disabled"}
+        else:
+            config["effort"] = "low"
     elif effort is not None and manner.is_adaptive(request.model):
         config["effort"] = _effort(effort, request.model)
         if not forced:

@@ -100,15 +100,18 @@ def _assistant(blocks: list[JsonObject], asked: set[str], answered: set[str], *,
 def unsent_blanks(messages: Sequence[Message]) -> str:
     """The blanks at the end of a conversation that the model is to go on with, which the API does not take there."""
     spoken = [message for message in messages if message.role != "system"]
-    text = spoken[-1].content if spoken and spoken[-1].role == "assistant" and not spoken[-1].tool_calls else ""
-    return text[len(text.rstrip()) :] if text.strip() else ""
+    if not spoken or spoken[-1].role != "assistant" or spoken[-1].tool_calls:
+        return ""
+    blocks = [block for block in assistant_blocks(spoken[-1], {}) if block["type"] not in _THOUGHTS]
+    text = blocks[-1]["text"] if blocks and blocks[-1]["type"] == "text" else ""
+    return str(text[len(text.rstrip()) :])
 
 
 def without_thoughts(turns: list[JsonObject]) -> list[JsonObject]:
     """The turns with no thoughts in an assistant's text that stands last: the API refuses them there unless it is asked to think."""
-    if not turns or turns[-1]["role"] != "assistant" or turns[-1]["content"][-1]["type"] != "text":
+    if turns[-1]["role"] != "assistant" or turns[-1]["content"][-1]["type"] != "text":
         return turns
-    return [*turns[:-1], {**turns[-1], "content": [block for block in turns[-1]["content"] if block["type"] not in _THOUGHTS]}]
+    return [*turns[:-1], {"role": "assistant", "content": [block for block in turns[-1]["content"] if block["type"] not in _THOUGHTS]}]
 
 
 def may_think(turns: list[JsonObject]) -> bool:
