@@ -68,19 +68,6 @@ def test_options_that_ask_for_nothing_are_not_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
-    [
-        ({"temperature": float("nan")}, ValueError, "^temperature is nan; give a finite number$"),
-        ({"top_p": float("inf")}, ValueError, "^top_p is inf; give a finite number$"),
-        ({"tool_choice": 3}, TypeError, "^tool_choice is a int; give 'auto', 'none', 'required' or the name of a tool$"),
-    ],
-)
-def test_values_that_are_none(options: Any, error: type[Exception], words: str) -> None:
-    with pytest.raises(error, match=words):
-        body(**options)
-
-
-@pytest.mark.parametrize(
     ("options", "sent"),
     [
         ({}, None),

@@ -265,7 +265,7 @@ def test_an_error_may_come_bare() -> None:
 
 def test_words_beside_candidates_are_no_error() -> None:
     """Some gateways say with each chunk that all is well."""
-    said = {"code": 0, "message": "ok"}
+    said: dict[str, Any] = {"code": 0, "message": "ok"}
     whole = json.dumps({"candidates": [{"content": {"parts": [{"text": "a"}]}, "finishReason": "STOP"}], **said}).encode()
     for outcome in (
         read(event({"text": "a"}, finish="STOP", **said)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -62,6 +63,12 @@ def test_a_value_that_is_none_for_its_option_is_refused_before_anything_is_sent(
         run(main)
     assert str(caught.value) == said
     assert server.requests == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("temperature", math.nan), ("top_p", math.inf), ("temperature", -math.inf)])
+def test_a_number_that_json_has_not_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {value}; give a finite number$"):
+        check_values({name: value})
 
 
 @pytest.mark.parametrize(

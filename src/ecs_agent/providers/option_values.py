@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple, cast
 
@@ -44,12 +45,14 @@ def check_values(options: Mapping[str, object]) -> None:
 
     Raises:
         TypeError: a value is none for its option.
-        ValueError: `tool_choice` names a tool that the request does not have.
+        ValueError: a number is infinite or none, or `tool_choice` names a tool that the request does not have.
     """
     for name, kind in _KINDS.items():
         value = options.get(name)
         if value is not None and not (isinstance(value, kind.types) and (not isinstance(value, bool) or bool in kind.types)):
             raise TypeError(f"{name} is {_what(value)}; give {kind.advice}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}; give a finite number")
     stop = options.get("stop")
     words = _each(stop)
     if stop is not None and not isinstance(stop, str) and (words is None or not all(isinstance(word, str) for word in words)):

@@ -88,7 +88,7 @@ def _plain_options(options: RequestOptions) -> JsonObject:
     for name in ("temperature", "top_p"):
         value = options.get(name)
         if value is not None:
-            made[name] = plain_option(name, value)
+            made[name] = plain_option(value)
     stop = options.get("stop")
     if stop:
         made["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
@@ -103,8 +103,6 @@ def _plain_options(options: RequestOptions) -> JsonObject:
 
 def _tools(options: RequestOptions) -> JsonObject:
     tools, choice, parallel = options.get("tools"), options.get("tool_choice"), options.get("parallel_tool_calls")
-    if choice is not None and not isinstance(choice, str):
-        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
     made: JsonObject = {"tools": [_tool(tool) for tool in tools]} if tools else {}
     has_tools = bool(tools) or "tools" in (options.get("extra_body") or {})
     if choice in ("auto", "none", None):

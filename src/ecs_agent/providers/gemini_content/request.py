@@ -113,9 +113,7 @@ def _tool(tool: ToolSchema) -> JsonObject:
     return {"name": tool.name, "description": tool.description, "parametersJsonSchema": accepted_schema(tool.parameters)}
 
 
-def _choice(choice: object) -> JsonObject:
-    if not isinstance(choice, str):
-        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
+def _choice(choice: str) -> JsonObject:
     return {"mode": _CHOICES[choice]} if choice in _CHOICES else {"mode": "ANY", "allowedFunctionNames": [choice]}
 
 
@@ -124,7 +122,7 @@ def _choice(choice: object) -> JsonObject:
 
 def _config(options: RequestOptions, model: str, include_thoughts: bool | None) -> JsonObject:
     given = cast("Mapping[str, object]", options)
-    config: JsonObject = {word: plain_option(name, value) for name, word in _AS_THEY_ARE.items() if (value := given.get(name)) is not None}
+    config: JsonObject = {word: plain_option(value) for name, word in _AS_THEY_ARE.items() if (value := given.get(name)) is not None}
     if "logprobs" in config:
         config.setdefault("responseLogprobs", True)
     stop = options.get("stop")

@@ -61,7 +61,7 @@ def encode_request(request: ModelRequest, *, include_usage: bool, limit: str = "
     for name in _AS_THEY_ARE:
         value = options.get(name)
         if value is not None and (has_tools or name != "parallel_tool_calls"):
-            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(name, value)
+            body[_CALLED.get(name, name) if name != "max_tokens" else limit] = plain_option(value)
     if tools:
         body["tools"] = [_tool(tool) for tool in tools]
     if choice is not None and (has_tools or choice not in ("auto", "none")):

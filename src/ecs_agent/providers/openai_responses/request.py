@@ -47,8 +47,6 @@ def encode_request(request: ModelRequest, settings: ResponsesSettings, withdrawn
 
     Raises:
         UnsupportedFeatureError: the protocol has no words for an option or a part.
-        ValueError: an option is no finite number.
-        TypeError: `tool_choice` is none.
     """
     options = request.options
     for name in _WORDLESS:
@@ -61,7 +59,7 @@ def encode_request(request: ModelRequest, settings: ResponsesSettings, withdrawn
     body: JsonObject = {"model": request.model, **_conversation(request, extra, stored, withdrawn), "store": stored}
     for name, word in _NAMES.items():
         if (value := options.get(name)) is not None:
-            body[word] = plain_option(name, value)
+            body[word] = plain_option(value)
     tools = [*map(_tool, options.get("tools") or ()), *settings.builtin_tools, *_listed(extra, "tools")]
     include = [*_include(request, stored, withdrawn), *_listed(extra, "include")]
     made = {
@@ -117,11 +115,9 @@ def _tool(tool: ToolSchema) -> JsonObject:
     return {"type": "function", "name": tool.name, "description": tool.description, "parameters": tool.parameters, "strict": False}
 
 
-def _choice(choice: object) -> Any:
+def _choice(choice: str | None) -> Any:
     if choice is None:
         return None
-    if not isinstance(choice, str):
-        raise TypeError(f"tool_choice is a {type(choice).__name__}; give 'auto', 'none', 'required' or the name of a tool")
     return choice if choice in ("auto", "none", "required") else {"type": "function", "name": choice}
 
 

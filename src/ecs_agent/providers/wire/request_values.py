@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import cast
@@ -11,14 +10,8 @@ from typing import cast
 from ecs_agent.types import JsonObject, ToolCall
 
 
-def plain_option(name: str, value: object) -> object:
-    """The value of an option that is sent as it is.
-
-    Raises:
-        ValueError: it is no finite number.
-    """
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name} is {value}; give a finite number")
+def plain_option(value: object) -> object:
+    """The value of an option that is sent as it is."""
     return dict(cast("Mapping[str, object]", value)) if isinstance(value, Mapping) else value
 
 
