@@ -296,7 +296,6 @@ class TestToldOnce:
                 [nameless("reasoning_summary_text.delta", delta="a"), nameless("reasoning_summary_text.done", summary_index=1, text="b")],
                 ["a", "\n\nb"],
             ),
-            ([done({"type": "message", "content": [{"type": "text", "text": "a"}, {"type": "new", "text": "b"}]})], ["a"]),
             ([nameless("reasoning_text.done", text="a"), nameless("reasoning_text.delta", delta="b")], ["a", "b"]),
             ([nameless("content_part.done", part=THOUGHT), nameless("reasoning_text.delta", delta="b")], ["hm", "b"]),
         ],
@@ -307,13 +306,16 @@ class TestToldOnce:
             "summaries",
             "parts of summaries",
             "a summary behind deltas",
-            "a part of either name of texts, and none of another",
             "thoughts",
             "thoughts behind a part",
         ],
     )
     def test_what_is_new_is_told(self, events: list[JsonObject], told: list[str]) -> None:
         assert texts(read(*events)) == told
+
+    def test_a_part_of_either_name_of_texts_is_one_and_a_part_that_is_new_says_nothing(self) -> None:
+        message = read(done({"type": "message", "content": [{"type": "text", "text": "a"}, {"type": "new", "text": "b"}]})).result.message
+        assert message.parts == (TextPart("a"),)
 
     @pytest.mark.parametrize(
         ("output", "kept"),
