@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ecs_agent.errors import ErrorKind, ProviderError, RateLimitError, ServerError, UnsupportedFeatureError
@@ -200,6 +200,7 @@ class TestCancelling:
 
         run(main)
 
+    @example([(1, 0, None, False)] * 3 + [(61, 0, None, False)])  # who comes in the moment in which the third is served
     @settings(max_examples=40)  # each looks for garbage among all there is
     @given(st.lists(st.tuples(st.integers(0, 90), st.integers(0, 5), st.none() | st.integers(0, 200), st.booleans()), min_size=1, max_size=12))
     def test_whoever_comes_and_goes_the_others_are_served_in_order(self, requests: list[tuple[int, int, int | None, bool]]) -> None:

@@ -46,6 +46,7 @@ class RateLimiter:
         self._own = MinuteLimits(requests_per_minute, tokens_per_minute) if limited else None
         self._timeout = timeout
         self._line: WaitingLine[int] = WaitingLine()
+        self._waking = 0  # those who were served and do not run yet: whoever comes meanwhile must not overtake them
         self._started = 0
         self._last: int | None = None  # the number up to which requests may start; None for all
         self._renewed_at = 0.0  # when `_last` is over; the loop's time, as all times here
@@ -79,13 +80,13 @@ class RateLimiter:
             return self._numbered()
         loop = self._enter()
         now = loop.time()
-        if not self._line and self._opens_at(now, tokens) <= now:
+        if not self._line and self._waking <= 0 and self._opens_at(now, tokens) <= now:
             return self._start(now, tokens)
         if self._timer is None:
             self._arm(self._opens_at(now, tokens))
         try:
             async with asyncio.timeout_at(None if self._timeout is None else since + self._timeout):
-                return await self._line.wait(self._take_back, tokens)
+                turn = await self._line.wait(self._refuse, tokens)
         except BaseException as error:
             self._admit()
             if isinstance(error, TimeoutError):
@@ -93,6 +94,8 @@ class RateLimiter:
                     f"{self.which(tokens)} left no room within {self._timeout} s (pool_timeout); ask less often, or wait longer"
                 ) from None
             raise
+        self._waking -= 1
+        return turn
 
     def heard(self, turn: int, status: int, headers: Mapping[str, str], now: float | None = None) -> None:
         """The head of a response.
@@ -205,8 +208,13 @@ class RateLimiter:
         self._on_their_way.add(self._started)
         return self._started
 
-    def _take_back(self, turn: int) -> None:
+    def _refuse(self, turn: int) -> None:
         """Whoever was served is gone."""
+        self._waking -= 1
+        self._take_back(turn)
+
+    def _take_back(self, turn: int) -> None:
+        """A turn is free again."""
         self._on_their_way.discard(turn)
         if self._last is not None and turn > self._stopped_at:
             self._last += 1
@@ -225,6 +233,7 @@ class RateLimiter:
                 self._arm(at)
                 return
             self._line.serve(self._start(now, tokens))
+            self._waking += 1
 
     def _arm(self, at: float) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -234,7 +243,7 @@ class RateLimiter:
         """The running loop; when it is another one, times of the last one that cannot be its own are forgotten."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._timer = loop, None
+            self._loop, self._timer, self._waking = loop, None, 0
             now = loop.time()
             self._closed_at = None
             if self._renewed_at > now + MAX_RETRY_AFTER:
