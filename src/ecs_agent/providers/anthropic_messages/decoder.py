@@ -39,13 +39,12 @@ class MessagesDecoder(BodyDecoder):
         unsent: the blanks at the end of the text that the answer goes on with, which were not sent; what of them the answer begins with is no news.
     """
 
-    __slots__ = ("_kind", "_loose", "_open", "_said_before", "_tally", "_unsent")
+    __slots__ = ("_loose", "_open", "_said_before", "_tally", "_unsent")
 
     protocol = "Messages protocol"
 
     def __init__(self, content_type: str = "text/event-stream", *, call_id: Callable[[int], str] = "call_{}".format, unsent: str = "") -> None:
         self._unsent = unsent
-        self._kind = ""  # the type of the event that is read as an object of any shape, as the stream names it
         self._open: dict[int, Block] = {}
         self._loose = False  # whether the last thoughts have no end of their own
         self._said_before = 0  # characters of text that earlier calls handed out
@@ -67,12 +66,11 @@ class MessagesDecoder(BodyDecoder):
         if event is not None and takes is not None:
             takes(self, event, deltas)
         else:
-            self._kind = kind
             self._unusual(kind, data.decode("utf-8", "replace").strip(), deltas)
 
-    def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
+    def _object(self, kind: str, found: JsonObject, deltas: list[StreamDelta]) -> None:
         event = lenient(found)
-        takes = self._takes(event, self._kind)
+        takes = self._takes(event, kind)
         if takes is not None:
             takes(self, event, deltas)
 

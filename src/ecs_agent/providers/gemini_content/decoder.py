@@ -76,11 +76,14 @@ class GeminiDecoder(BodyDecoder):
     def _event(self, kind: str, data: bytes, deltas: list[StreamDelta]) -> None:
         found = value_of(data)
         if kind != "error" and is_object(found) and "candidates" in found and not found.get("error"):
-            self._object(found, deltas)
+            self._chunk(found, deltas)
         else:
             self._unusual(kind, data.decode("utf-8", "replace").strip(), deltas)
 
-    def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
+    def _object(self, kind: str, found: JsonObject, deltas: list[StreamDelta]) -> None:  # noqa: ARG002
+        self._chunk(found, deltas)
+
+    def _chunk(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
         self._prompt(found.get("promptFeedback"))
         ours = candidate_of(found.get("candidates"))
         if ours is not None and self.phase is not DecoderPhase.ENDED:
@@ -92,14 +95,14 @@ class GeminiDecoder(BodyDecoder):
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
         if is_object(found):
-            self._object(found, deltas)
+            self._chunk(found, deltas)
             return
         for chunk in found if is_list(found) else ():
             failure = error_object(chunk)
             if failure is not None:
                 self._fail(classify_error_object(failure))
             elif is_object(chunk):
-                self._object(chunk, deltas)
+                self._chunk(chunk, deltas)
         if self._seen and self.phase is DecoderPhase.OPEN:
             self._fail(StreamInterruptedError("the chunks ended before the answer did; what had arrived is kept as the partial result"))
 

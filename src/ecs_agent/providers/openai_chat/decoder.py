@@ -57,12 +57,12 @@ class ChatDecoder(BodyDecoder):
         else:
             self._chunk(chunk, deltas)
 
-    def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
+    def _object(self, kind: str, found: JsonObject, deltas: list[StreamDelta]) -> None:  # noqa: ARG002
         self._chunk(lenient(found), deltas)
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
         if is_object(found):
-            self._object(found, deltas)
+            self._chunk(lenient(found), deltas)
 
     def _chunk(self, chunk: Chunk, deltas: list[StreamDelta]) -> None:
         tail = self.phase is DecoderPhase.TAIL

@@ -97,11 +97,13 @@ class ResponsesDecoder(BodyDecoder):
         else:
             self._typed(event.type if isinstance(event.type, str) else kind, event, deltas)
 
-    def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
-        if "type" in found:
-            self._typed(text_of(found["type"]), lenient(found), deltas)
-        else:
+    def _object(self, kind: str, found: JsonObject, deltas: list[StreamDelta]) -> None:
+        event = lenient(found)
+        name = event.type if isinstance(event.type, str) else kind
+        if name == "message":
             self._whole(found, deltas)
+        else:
+            self._typed(name, event, deltas)
 
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
         if is_object(found) and (found.get("object") == "response" or is_list(found.get("output"))):

@@ -210,8 +210,8 @@ class BodyDecoder(ABC):
         """Take one event of a type. What has not the protocol's shape is for `_unusual`."""
 
     @abstractmethod
-    def _object(self, found: JsonObject, deltas: list[StreamDelta]) -> None:
-        """Take an event that is a JSON object of any shape, and no error: what does not fit is as if it were not there."""
+    def _object(self, kind: str, found: JsonObject, deltas: list[StreamDelta]) -> None:
+        """Take an event of a type that is a JSON object of any shape, and no error: what does not fit is as if it were not there."""
 
     @abstractmethod
     def _whole(self, found: Any, deltas: list[StreamDelta]) -> None:
@@ -231,7 +231,7 @@ class BodyDecoder(ABC):
         if kind == "error" or failure is not None:
             self._fail(classify_error_object(failure or (word if found is NOT_JSON else found)))
         elif is_object(found):
-            self._object(found, deltas)
+            self._object(kind, found, deltas)
         elif found is NOT_JSON and self.phase is DecoderPhase.TAIL:
             self._end(deltas)  # the answer is complete; what comes after it takes nothing away
         elif found is NOT_JSON:
