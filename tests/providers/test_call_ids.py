@@ -13,7 +13,7 @@ from ecs_agent.types import Message, ToolCall
 
 
 def test_a_missing_id_is_made_of_a_number_above_those_of_the_turns_and_of_the_ids_that_were_made_before() -> None:
-    said = [Message("user", "go"), Message("assistant", "a"), Message("tool", "b", tool_call_id="x"), Message("assistant", "c")]
+    said = [Message("user", "go"), Message("assistant", "a"), Message("tool", "b", tool_call_id="x"), Message("assistant", "c"), Message("user", "d")]
     assert missing_id([], 2) == "call_1_2"
     assert missing_id(said, 0) == "call_3_0"
     assert missing_id([*said, Message("assistant", tool_calls=[ToolCall("call_7_1", "f"), ToolCall("call_8_x", "f")])], 0) == "call_8_0"

@@ -110,6 +110,13 @@ def sent(wire: WireFamily, history: list[Message]) -> Any:
     return transport.requests[0].body
 
 
+def test_only_an_assistant_calls() -> None:
+    said = [Message("user", parts=[ToolCall("a", "f")]), calling("a")]
+    assert sent_ids(said, 9) == [{}, {0: "a"}]
+    assert results_of_calls(said) == {(1, 0): None}
+    assert list(answered_calls(said, 0, results_of_calls(said))) == []
+
+
 def test_a_part_that_is_no_call_has_no_result() -> None:
     parts: list[Part] = [TextPart("x"), ToolCall("a", "f")]
     assert results_of_calls([Message("assistant", parts=parts)]) == {(0, 1): None}

@@ -318,6 +318,19 @@ class TestUsageOfAnAnswerThatFails:
         assert [delta.usage for delta in deltas] == [None, None, Usage(1, 2, 3)]
 
 
+@pytest.mark.parametrize(
+    ("words", "finish", "raw"),
+    [
+        (["stop", "end_turn"], "stop", "stop"),
+        (["stop", "length", "stop"], "length", "length"),
+        (["length", "content_filter"], "length", "length"),
+    ],
+)
+def test_the_first_finish_counts_unless_it_is_a_stop_that_something_else_follows(words: list[str], finish: str | None, raw: str) -> None:
+    result = decode([A, *[written({"finish": word}) for word in words], DONE]).result
+    assert (result.finish_reason, result.raw_finish_reason) == (finish, raw)
+
+
 def test_an_end_without_a_finish_has_no_reason() -> None:
     final = decode([A, DONE]).deltas[-1]
     assert (final.final, final.finish_reason, final.raw_finish_reason) == (True, None, None)

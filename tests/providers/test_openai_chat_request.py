@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -141,6 +142,10 @@ def test_options_are_sent_under_their_names() -> None:
         "model": "m", "messages": [], "temperature": 1, "max_tokens": 5, "stop": ["x"], "seed": 1,
         "reasoning_effort": "low", "top_k": 2,
     }  # fmt: skip
+
+
+def test_an_option_may_be_any_mapping() -> None:
+    assert type(body(metadata=MappingProxyType({"a": "b"}))["metadata"]) is dict
 
 
 def test_the_most_tokens_are_called_as_the_server_calls_them() -> None:

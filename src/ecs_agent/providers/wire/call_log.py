@@ -33,7 +33,7 @@ class CallLog:
         return self.add(self._begun - 1, arguments, call_id=call_id, name=name, opaque=opaque)
 
     def add(
-        self, number: int, arguments: str = "", *, call_id: str | None = None, name: str | None = None, opaque: JsonObject | None = None
+        self, number: int, arguments: str, *, call_id: str | None = None, name: str | None = None, opaque: JsonObject | None = None
     ) -> ToolCallFragment:
         """Take a further piece of a call."""
         text = self._surrogates.whole(number, arguments)
