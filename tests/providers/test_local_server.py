@@ -168,6 +168,14 @@ async def test_a_child_that_fails_says_why(tmp_path: Path, text: str, error: typ
     assert not server.running
 
 
+async def test_also_if_it_did_not_wait_to_hear_what_it_is_to_do(tmp_path: Path) -> None:
+    long = replace(OPTIONS, template="x" * 1_000_000)  # more than a pipe holds, so that it has ended before all is written
+    server = LocalServer(long, child=program(tmp_path, 'print(\'{"error": "import", "message": "no module"}\', flush=True)'))
+    with pytest.raises(ConfigurationError, match="pip install"):
+        await server.start()
+    assert not server.running
+
+
 async def test_a_child_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     server = LocalServer(replace(OPTIONS, start_timeout=0.2), child=program(tmp_path, "import time; time.sleep(60)"))
     with pytest.raises(ProviderConnectionError, match="0.2 s"):

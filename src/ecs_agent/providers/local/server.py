@@ -19,6 +19,7 @@ import urllib.request
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,10 @@ class LocalServer:
     def _first_words(self, process: subprocess.Popen[bytes], settings: dict[str, Any], listener: threading.Thread, words: deque[str]) -> str:
         if process.stdin is None or process.stdout is None:
             raise ProviderConnectionError("the model process has no pipes")
-        try:
+        with suppress(OSError):  # one that has failed already does not listen, and has said why
             process.stdin.write(json.dumps(settings).encode() + b"\n")
             process.stdin.flush()
+        try:
             heard: Any = json.loads(process.stdout.readline() or b"{}")
         except (OSError, ValueError):
             heard = None
