@@ -1,6 +1,6 @@
 """Breaks the decoder, the codec and the fold in every small way, one at a time, and counts how many of the breaks the tests notice.
 
-    python -m tests.mutation                          # all; about three quarters of an hour
+    python -m tests.mutation                          # all; the better part of an hour
     python -m tests.mutation --slice 40 --seed 1      # so many, picked by chance
     python -m tests.mutation wire streaming.fold      # those of some rooms or modules
     python -m tests.mutation --again                  # those that survived the last time, after tests were added

@@ -63,6 +63,11 @@ def test_what_the_protocol_has_no_words_for_is_refused(options: Any, words: str)
         body(**options)
 
 
+def test_an_option_that_is_given_once_is_sent_as_it_is() -> None:
+    assert beyond(body(temperature=0.5)) == {"temperature": 0.5}
+    assert beyond(body(top_p=0.25)) == {"top_p": 0.25}
+
+
 def test_options_that_ask_for_nothing_are_not_refused() -> None:
     assert beyond(body(logprobs=False, seed=None, stop=[], metadata={}, parallel_tool_calls=True, response_format=None)) == {}
 
