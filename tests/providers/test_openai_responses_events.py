@@ -125,8 +125,9 @@ def test_what_no_fast_decoder_reads_is_no_event(data: bytes) -> None:
     assert event_of(data) is None
 
 
-def test_a_pair_that_was_cut_in_two_is_whole_where_only_the_event_has_a_name() -> None:
-    halves = [
-        b'event: response.output_text.delta\ndata: {"item_id":"m","output_index":0,"delta":"%s"}\n\n' % half for half in (b"a\\ud83d", b"\\ude00")
-    ]
+@pytest.mark.parametrize(
+    "name", [b"event: response.output_text.delta\ndata: {", b'data: {"type":"response.output_text.delta",'], ids=["event", "JSON"]
+)
+def test_a_pair_that_was_cut_in_two_is_whole_wherever_the_event_has_its_name(name: bytes) -> None:
+    halves = [name + b'"item_id":"m","output_index":0,"delta":"%s"}\n\n' % half for half in (b"a\\ud83d", b"\\ude00")]
     assert decode(halves, family=RESPONSES).result.message.content == "a\U0001f600"
