@@ -194,11 +194,11 @@ class CompletionResult:
 
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
-    """When and how long `RetryProvider` waits: attempt n waits base + U(0, base), base = clamp(multiplier * 2**(n-1), min_wait, max_wait).
+    """When and how long `RetryProvider` waits, and a provider of embeddings that is given one.
 
-    The sum is capped at `max_wait`; without `jitter` it is base. A Retry-After of the server replaces it. All times are seconds.
-    `max_attempts` counts the first one. No attempt begins later than `max_elapsed` after the first, None means no bound; how long an attempt
-    itself may take, its provider's limits say.
+    Attempt n waits base + U(0, base), base = clamp(multiplier * 2**(n-1), min_wait, max_wait). The sum is capped at `max_wait`; without `jitter` it
+    is base. A Retry-After of the server replaces it. All times are seconds. `max_attempts` counts the first one. No attempt begins later than
+    `max_elapsed` after the first, None means no bound; how long an attempt itself may take, its provider's limits say.
     """
 
     max_attempts: int = 3

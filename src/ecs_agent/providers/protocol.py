@@ -117,7 +117,7 @@ def check_options(options: RequestOptions, stream: bool) -> None:
 
     Raises:
         TypeError: there is no such option, or a value is none for its option.
-        ValueError: `tool_choice` names a tool that the request does not have.
+        ValueError: a number is infinite or none, or `tool_choice` names a tool that the request does not have.
         UnsupportedFeatureError: `response_format` in a stream.
     """
     unknown = [name for name in options if name not in KNOWN_OPTIONS]
